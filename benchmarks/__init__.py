@@ -1,0 +1,1 @@
+"""Ratios against named C peers, measured in interleaved runs on one machine."""

@@ -1,0 +1,1 @@
+"""Consumers that are measured as processes of their own."""

@@ -1,0 +1,208 @@
+"""The whole exception tree of skep.
+
+Every class is a `SkepError` and the closest builtin, so both ``except SkepError`` and the
+handler a Python programmer would write anyway (``except KeyError``) work::
+
+    SkepError
+    ├── FormatError (ValueError)            bytes that are not what they claim to be
+    │   ├── ElfError                        an ELF file: truncated, foreign, not BPF
+    │   └── BtfError                        a BTF blob
+    ├── KernelError (OSError)               a system call failed; .errno, .call
+    │   ├── PrivilegeError (PermissionError)   a capability is missing; .capability
+    │   ├── LoadError                       a map, BTF blob or program was refused
+    │   │   └── VerifierError               the verifier refused a program; .log
+    │   └── AttachError                     a program could not be attached
+    ├── UnsupportedError (NotImplementedError) this kernel or machine lacks a feature; .feature
+    ├── NotFoundError (LookupError)         no such symbol, type, binary, tracepoint, section
+    │   └── NoBtfError                      no BTF of the running kernel
+    ├── MissingKeyError (KeyError)          no such key in a map
+    ├── TypeMismatchError (TypeError)       a value does not fit its BTF type
+    ├── RangeError (ValueError)             a number does not fit, an option is out of range
+    ├── RelocationError (ValueError)        a CO-RE relocation cannot be resolved
+    ├── ClosedError (ValueError)            the object, map, link or stream was closed
+    ├── CompileError (RuntimeError)         the C compiler refused a source; .output
+    └── MissingExtraError (ImportError)     an optional package is not installed; .extra
+
+Several failures at once are an `ExceptionGroup` of these (`LoadErrors`).
+
+Evidence travels as attributes, never only as text: whatever keyword an exception is raised
+with is readable as an attribute and in `SkepError.evidence` (for JSON).
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Self
+
+
+class SkepError(Exception):
+    """Base of every error skep raises on purpose.
+
+    The message is one sentence saying what failed and what was expected; `hint` is one
+    sentence saying what to do. ``str()`` is both. Immutable by convention; safe to share.
+    """
+
+    hint: str
+    evidence: dict[str, Any]
+
+    def __init__(self, message: str, *, hint: str = "", **evidence: Any) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.evidence = evidence
+        for name, value in evidence.items():
+            setattr(self, name, value)
+
+    @property
+    def message(self) -> str:
+        """What failed and what was expected, without the hint."""
+        return str(self.args[0])
+
+    def __str__(self) -> str:
+        # Not super().__str__(): KeyError would print a repr, OSError "[Errno n] ...".
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class FormatError(SkepError, ValueError):
+    """Bytes are not what they claim to be: truncated, out of bounds, inconsistent."""
+
+    source: str = ""
+    offset: int | None = None
+
+
+class ElfError(FormatError):
+    """A file is not an ELF file that skep can read."""
+
+
+class BtfError(FormatError):
+    """A BTF or BTF.ext blob is malformed."""
+
+
+class KernelError(SkepError, OSError):
+    """A system call failed. `errno` is the kernel's, `call` names the call or bpf command."""
+
+    call: str = ""
+
+    def __init__(self, message: str, *, errno: int, hint: str = "", **evidence: Any) -> None:
+        super().__init__(message, hint=hint, **evidence)
+        self.errno = errno
+        self.evidence["errno"] = errno
+
+
+class PrivilegeError(KernelError, PermissionError):
+    """The process lacks a capability. `capability` names it, e.g. ``"CAP_BPF"``."""
+
+    capability: str = ""
+
+
+class LoadError(KernelError):
+    """The kernel refused a map, a BTF blob or a program. `name` says which, `kind` what."""
+
+    name: str = ""
+    kind: str = ""
+
+
+class VerifierError(LoadError):
+    """The verifier refused a program. `log` is its whole log, `line` the C line it stopped at."""
+
+    log: str = ""
+    section: str = ""
+    line: str = ""
+
+
+class AttachError(KernelError):
+    """A program was loaded but could not be attached. `program` and `target` say what to what."""
+
+    program: str = ""
+    target: str = ""
+
+
+class UnsupportedError(SkepError, NotImplementedError):
+    """This kernel, architecture or build lacks a feature. `feature` names it."""
+
+    feature: str = ""
+
+
+class NotFoundError(SkepError, LookupError):
+    """Something named by the user does not exist. `name` is what was looked for, `where` where."""
+
+    name: str = ""
+    where: str = ""
+
+
+class NoBtfError(NotFoundError):
+    """The running kernel offers no BTF, so nothing that depends on its types can be loaded."""
+
+
+class MissingKeyError(SkepError, KeyError):
+    """A map has no such key. `key` is the key as given, `map` the map's name."""
+
+    key: Any = None
+    map: str = ""
+
+
+class TypeMismatchError(SkepError, TypeError):
+    """A Python value does not have the shape its BTF type asks for."""
+
+    expected: str = ""
+    given: Any = None
+
+
+class RangeError(SkepError, ValueError):
+    """A number does not fit its C type, or an option lies outside its range."""
+
+
+class RelocationError(SkepError, ValueError):
+    """A CO-RE relocation cannot be resolved. `type`, `field` and `reason` say why."""
+
+    program: str = ""
+    type: str = ""
+    field: str = ""
+    reason: str = ""
+
+
+class ClosedError(SkepError, ValueError):
+    """The object was used after `close()`."""
+
+
+class CompileError(SkepError, RuntimeError):
+    """The C compiler refused a source. `output` is the compiler's own message."""
+
+    output: str = ""
+
+
+class MissingExtraError(SkepError, ImportError):
+    """An optional package is not installed. `extra` is the name to put in ``pip install skep[...]``."""
+
+    extra: str = ""
+
+
+class LoadErrors(SkepError, ExceptionGroup[SkepError]):
+    """Several programs of one object failed to load; every failure is in `exceptions`."""
+
+    def __new__(cls, message: str, exceptions: Sequence[SkepError]) -> Self:
+        return ExceptionGroup.__new__(cls, message, exceptions)
+
+    def __init__(self, message: str, exceptions: Sequence[SkepError]) -> None:
+        self.hint = ""
+        self.evidence = {}
+
+    def __str__(self) -> str:
+        return "\n".join([self.message, *(f"  {error}" for error in self.exceptions)])
+
+    def derive(self, excs: Sequence[SkepError]) -> LoadErrors:  # type: ignore[override]
+        """Return a group of the same kind holding *excs* (`ExceptionGroup.derive`)."""
+        return LoadErrors(self.message, excs)
+
+
+def require(module: str, *, extra: str, purpose: str) -> Any:
+    """Import an optional *module*, or raise `MissingExtraError` naming the *extra* to install."""
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        message = f"{purpose} needs the package {module.partition('.')[0]}, which is not installed"
+        hint = f"pip install 'skep[{extra}]'"
+        raise MissingExtraError(message, hint=hint, extra=extra) from error

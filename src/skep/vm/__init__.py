@@ -1,0 +1,1 @@
+"""Run a command under another Linux kernel: a small QEMU guest with this interpreter inside."""
