@@ -59,6 +59,12 @@ reboot -f
 """
 
 
+KERNEL_ARGUMENTS = (
+    "console=ttyS0 quiet panic=-1 oops=panic mitigations=off 8250.nr_uarts=4 "
+    "lsm=lockdown,capability,landlock,yama,bpf"
+)
+
+
 class GuestError(SkepError, RuntimeError):
     """The guest died or never came up. `console` is what its kernel printed last."""
 
@@ -148,7 +154,8 @@ def run(
 
     Raises `GuestTimeoutError` past the time limit and `GuestError` when the guest dies.
     """
-    qemu, busybox = _need("qemu-system-x86_64", "qemu-system-x86"), _need("busybox", "busybox-static")
+    qemu = _need("qemu-system-x86_64", "qemu-system-x86")
+    busybox = _need("busybox", "busybox-static")
     nonce = f"skep-{secrets.token_hex(8)}"
     script = RUN.format(
         folder=shlex.quote(folder),
@@ -177,9 +184,7 @@ def run(
             *("-m", str(memory), "-nodefaults", "-display", "none", "-no-reboot"),
             *("-kernel", kernel.image, "-initrd", paths["initrd"]),
             *("-drive", f"file={image},if=virtio,format=raw,snapshot=on"),
-            "-append",
-            "console=ttyS0 quiet panic=-1 oops=panic mitigations=off 8250.nr_uarts=4 "
-            "lsm=lockdown,capability,landlock,yama,bpf",
+            *("-append", KERNEL_ARGUMENTS),
         ]
         for name in ("console", "out", "tar"):
             arguments += ["-serial", f"file:{paths[name]}"]

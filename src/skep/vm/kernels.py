@@ -19,8 +19,9 @@ from skep.errors import NotFoundError, UnsupportedError
 # What the guest's early boot loads, and what tests of networking may ask for. Dependencies are
 # added from modules.dep.
 MODULES = (
-    "virtio_pci virtio_blk ext4 crc32c_generic crc32c-intel veth sch_ingress cls_bpf nf_tables tun"
-).split()
+    *("virtio_pci", "virtio_blk", "ext4", "crc32c_generic", "crc32c-intel"),
+    *("veth", "sch_ingress", "cls_bpf", "nf_tables", "tun"),
+)
 
 
 class Kernel:
