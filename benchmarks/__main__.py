@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 
-from benchmarks.measure import Row, Unavailable, table
+from benchmarks.measure import Row, UnavailableError, table
 
 CASES = ("load", "dump", "stream")
 
@@ -24,7 +24,7 @@ def main() -> int:
         print(f"running {name} ...", file=sys.stderr, flush=True)
         try:
             rows += importlib.import_module(f"benchmarks.{name}").run()
-        except Unavailable as reason:
+        except UnavailableError as reason:
             print(f"skep: {name}: {reason}", file=sys.stderr)
             return 1
     print(f"Linux {platform.release()}, Python {platform.python_version()}, {os.cpu_count()} CPUs")

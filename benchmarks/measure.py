@@ -22,7 +22,7 @@ OUT = HERE / "out"
 PYTHON = [sys.executable, "-I"]
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """A peer cannot be built on this machine; the message says what to install."""
 
 
@@ -48,7 +48,9 @@ def build_peer(name: str) -> str:
     """Compile ``peers/NAME.c`` against the system's libbpf and return the program's path."""
     compiler = shutil.which("cc")
     if compiler is None or not Path("/usr/include/bpf/libbpf.h").exists():
-        raise Unavailable("the C peers need a C compiler and libbpf: apt install gcc libbpf-dev")
+        raise UnavailableError(
+            "the C peers need a C compiler and libbpf: apt install gcc libbpf-dev"
+        )
     OUT.mkdir(exist_ok=True)
     program = OUT / name
     source = HERE / "peers" / f"{name}.c"

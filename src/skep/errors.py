@@ -173,18 +173,19 @@ class CompileError(SkepError, RuntimeError):
 
 
 class MissingExtraError(SkepError, ImportError):
-    """An optional package is not installed. `extra` is the name to put in ``pip install skep[...]``."""
+    """An optional package is not installed. `extra` is the name for ``pip install skep[...]``."""
 
     extra: str = ""
 
 
-class LoadErrors(SkepError, ExceptionGroup[SkepError]):
+class LoadErrors(SkepError, ExceptionGroup[SkepError]):  # noqa: N818 - it is a group
     """Several programs of one object failed to load; every failure is in `exceptions`."""
 
     def __new__(cls, message: str, exceptions: Sequence[SkepError]) -> Self:
+        """Build the group; `ExceptionGroup` takes its arguments here, not in ``__init__``."""
         return ExceptionGroup.__new__(cls, message, exceptions)
 
-    def __init__(self, message: str, exceptions: Sequence[SkepError]) -> None:
+    def __init__(self, *_: object) -> None:
         self.hint = ""
         self.evidence = {}
 
