@@ -1,0 +1,162 @@
+"""`Object`: the programs and maps of one object file, in the kernel."""
+
+from __future__ import annotations
+
+from skep.errors import ClosedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any, Self
+
+    from skep.kernel.fd import FD
+    from skep.links.link import Links
+    from skep.maps.map import Map
+    from skep.maps.variables import Variable
+    from skep.object.spec import ObjectSpec
+    from skep.object.variables import Variables
+    from skep.programs.program import Program
+
+
+class LiveVariables:
+    """The variables of a loaded object by name; ``variables["x"] = 1`` stores at once."""
+
+    __slots__ = ("_live", "_maps", "_specs")
+
+    def __init__(self, specs: Variables, maps: dict[str, Map]) -> None:
+        # Not the object: a cycle would put off the warning about one that was not closed.
+        self._specs = specs
+        self._maps = maps
+        self._live: dict[str, Variable] = {}
+
+    def __getitem__(self, name: str) -> Variable:
+        found = self._live.get(name)
+        if found is None:
+            from skep.maps.variables import Variable
+
+            spec = self._specs[name]
+            section = self._maps[spec.section]
+            found = self._live[name] = Variable(name, section, spec.offset, spec.codec)
+        return found
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self[name].value = value
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._specs
+
+    def __iter__(self) -> Any:
+        return iter(self._specs)
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+
+class Object:
+    """A loaded object: owns its programs, its maps, and the links that `attach()` makes.
+
+    A context manager; `close()` detaches, then closes everything. `programs` and `maps` are dicts
+    by name (`NotFoundError` for others), `variables` the global variables, `spec` what it was
+    loaded from. `btf_fd` is the object's BTF in the kernel, None without; `btf_error` why the
+    kernel refused it; `borrowed` names the maps that belong to somebody else. Made by
+    `ObjectSpec.load()`. Reading maps from several threads is safe, closing is not.
+    """
+
+    __slots__ = (
+        "_closed",
+        "_links",
+        "borrowed",
+        "btf_error",
+        "btf_fd",
+        "maps",
+        "programs",
+        "spec",
+        "variables",
+    )  # fmt: skip
+
+    def __init__(self, spec: ObjectSpec) -> None:
+        from skep.object.spec import Named
+
+        self.spec = spec
+        self.programs: dict[str, Program] = Named("program", spec.name)
+        self.maps: dict[str, Map] = Named("map", spec.name)
+        self.variables = LiveVariables(spec.variables, self.maps)
+        self.btf_error: Exception | None = None
+        self.btf_fd: FD | None = None
+        self._links: list[Links] = []
+        self.borrowed: set[str] = set()
+        self._closed = False
+
+    @property
+    def name(self) -> str:
+        """The object's name: that of its file."""
+        return self.spec.name
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close()` was called."""
+        return self._closed
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"{len(self.programs)} programs"
+        return f"<Object {self.name}: {state}, {len(self.maps)} maps>"
+
+    def attach(self, *names: str) -> Links:
+        """Attach the programs called *names*, or every one whose section name says where.
+
+        Programs whose section does not say enough (``uprobe``, ``perf_event``, ``xdp``) are left
+        out unless named. The result closes all links; the object closes them too. When one
+        program cannot be attached, those attached before are detached, and the error
+        (`AttachError`, `NotFoundError`, `PrivilegeError`, `UnsupportedError`) is raised.
+        """
+        if self._closed:
+            raise ClosedError(f"object {self.name} is closed")
+        from skep.links.auto import attach
+        from skep.links.link import Links
+
+        if names:
+            chosen = [self.programs[name] for name in names]
+        else:
+            chosen = [p for p in self.programs.values() if p.spec.autoattach]
+        links = Links(attach(program) for program in chosen)
+        self._links.append(links)
+        return links
+
+    def close(self) -> None:
+        """Detach what `attach()` attached and close programs, maps and BTF. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        errors: list[Exception] = []
+        owned: list[Any] = [*reversed(self._links), *self.programs.values()]
+        owned += [live for name, live in self.maps.items() if name not in self.borrowed]
+        if self.btf_fd is not None:
+            owned.append(self.btf_fd)
+        for each in owned:
+            try:
+                each.close()
+            except Exception as error:  # noqa: BLE001  the rest must be closed too
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def __enter__(self) -> Self:
+        if self._closed:
+            raise ClosedError(f"object {self.name} is closed")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if not self._closed:
+            import warnings
+
+            message = f"object {self.name} was never closed"
+            warnings.warn(message, ResourceWarning, stacklevel=2, source=self)
+            self.close()

@@ -1,0 +1,243 @@
+"""From the bytes of an object file to an `ObjectSpec`. No kernel is asked."""
+
+from __future__ import annotations
+
+from skep.btf import types as t
+from skep.btf.btf import Btf
+from skep.btf.ext import BtfExt
+from skep.elf.reader import (
+    EM_BPF,
+    EM_NONE,
+    ET_REL,
+    SHF_ALLOC,
+    SHF_EXECINSTR,
+    SHT_NOBITS,
+    SHT_PROGBITS,
+    STT_OBJECT,
+    ElfFile,
+)
+from skep.errors import BtfError, ElfError
+from skep.kernel.constants import MapFlags, MapType
+from skep.maps.spec import MapSpec
+from skep.object import ledger
+from skep.object.btf_layout import fix_layout
+from skep.object.functions import Targets, read_functions
+from skep.object.linker import link
+from skep.object.map_definitions import read_definition
+from skep.object.variables import read_variables
+from skep.programs.spec import ProgramSpec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    from skep.asm.code import Code
+    from skep.elf.reader import Section
+    from skep.object.spec import ObjectSpec
+
+    S = TypeVar("S", bound=ObjectSpec)
+
+MAX_DATA = 1 << 26
+"""The bytes of all data sections together: .bss costs a hostile file nothing to declare."""
+
+_DATA = (".data", ".rodata", ".bss")
+# Executable sections whose global functions are subprograms, not programs.
+_LIBRARY = ".text"
+
+
+def parse(cls: type[S], data: bytes | bytearray | memoryview, name: str) -> S:
+    """Parse an object file; `ElfError` or `BtfError` when it is not one skep understands."""
+    elf = ElfFile(data, name)
+    if elf.type != ET_REL:
+        raise elf.error("is no relocatable object file, as compilers write for BPF")
+    if elf.machine not in (EM_BPF, EM_NONE):
+        raise elf.error(f"is for machine {elf.machine}, not BPF ({EM_BPF})")
+    btf, ext = _read_btf(elf)
+    spec = cls(
+        name,
+        byteorder=elf.byteorder,
+        license=_text(elf, "license"),
+        kernel_version=_version(elf),
+        btf=btf,
+    )
+    targets = Targets()
+    sections = _sections_of(btf)
+    room = MAX_DATA
+    for section in elf.sections:
+        if section.name == ".maps" and section.type == SHT_PROGBITS:
+            _read_maps(spec, elf, section, sections, targets)
+        elif _is_data(section):
+            room -= section.size
+            if room < 0:
+                raise elf.error(f"has more than {MAX_DATA} bytes of variables")
+            # Two sections may share a name; BTF describes one of them.
+            unique = (
+                section.name if section.name not in spec.maps else f"{section.name}.{section.index}"
+            )
+            spec.maps[unique] = _data_map(elf, section, unique, btf, sections)
+            targets.data_sections[section.index] = unique
+    spec.variables = read_variables(spec.maps, btf, name)
+    _read_programs(spec, elf, ext, targets)
+    return spec
+
+
+def _read_btf(elf: ElfFile) -> tuple[Btf | None, BtfExt | None]:
+    section = elf.section(".BTF")
+    if section is None or not section.size:
+        return None, None
+    btf = Btf.from_bytes(bytes(elf.data(section)), name=elf.name)
+    if btf.byteorder != elf.byteorder:
+        raise BtfError(f"{elf.name} is {elf.byteorder}-endian, its BTF is not", source=elf.name)
+    ext = elf.section(".BTF.ext")
+    return (
+        fix_layout(btf, elf),
+        None if ext is None or not ext.size else BtfExt.from_bytes(elf.data(ext), btf),
+    )
+
+
+def _text(elf: ElfFile, name: str) -> str:
+    section = elf.section(name)
+    if section is None:
+        return ""
+    return bytes(elf.data(section)).partition(b"\0")[0].decode("utf-8", "replace")
+
+
+def _version(elf: ElfFile) -> int:
+    section = elf.section("version")
+    if section is None:
+        return 0
+    data = elf.data(section)
+    if len(data) != 4:
+        raise elf.error(f"has a version of {len(data)} bytes, expected 4", offset=section.offset)
+    return int.from_bytes(data, elf.byteorder)
+
+
+def _sections_of(btf: Btf | None) -> dict[str, t.DataSec]:
+    """Return the data sections that BTF describes, by name."""
+    found: dict[str, t.DataSec] = {}
+    if btf is not None:
+        for id_ in range(1, len(btf)):
+            if btf.kind_of(id_) == t.Kind.DATASEC:
+                section = btf.type(id_)
+                assert isinstance(section, t.DataSec)
+                found[section.name] = section
+    return found
+
+
+def _is_data(section: Section) -> bool:
+    """Whether *section* holds variables: .data, .rodata, .bss, and those with a suffix."""
+    if section.type not in (SHT_PROGBITS, SHT_NOBITS) or not section.size:
+        return False
+    if not section.flags & SHF_ALLOC or section.flags & SHF_EXECINSTR:
+        return False
+    return section.name.startswith(_DATA) and (
+        section.name in _DATA or section.name.split(".", 2)[1] in ("data", "rodata", "bss")
+    )
+
+
+def _data_map(
+    elf: ElfFile, section: Section, name: str, btf: Btf | None, sections: dict[str, t.DataSec]
+) -> MapSpec:
+    constant = section.name.startswith(".rodata")
+    flags = MapFlags.MMAPABLE | (MapFlags.RDONLY_PROG if constant else MapFlags(0))
+    described = sections.get(name)
+    bare = section.type == SHT_NOBITS
+    return MapSpec(
+        name=name,
+        type=MapType.ARRAY,
+        key_size=4,
+        value_size=section.size,
+        max_entries=1,
+        flags=flags,
+        btf=btf,
+        value_type_id=described.id if described is not None else 0,
+        contents=bytearray(section.size) if bare else bytearray(elf.data(section)),
+        frozen=constant,
+    )
+
+
+def _read_maps(
+    spec: ObjectSpec,
+    elf: ElfFile,
+    section: Section,
+    sections: dict[str, t.DataSec],
+    targets: Targets,
+) -> None:
+    """Read `.maps`: definitions from BTF, initial values from relocations."""
+    targets.maps_section = section.index
+    described = sections.get(".maps")
+    if spec.btf is None or described is None:
+        raise elf.error(
+            "has maps in .maps that no BTF describes (compile with -g)", offset=section.offset
+        )
+    found = []
+    for var_id, offset, size in described.variables:
+        variable = spec.btf.type(var_id)
+        if not isinstance(variable, t.Var):
+            raise BtfError(f"{elf.name}: type {var_id} in .maps is no variable", source=elf.name)
+        spec.maps[variable.name] = read_definition(spec.btf, variable.name, variable.type_id)
+        targets.maps[offset] = variable.name
+        found.append((offset, size, variable))
+    ledger.declare_records(spec.maps)
+    declared = {
+        symbol.name
+        for symbol in elf.symbols
+        if symbol.section_index == section.index and symbol.type == STT_OBJECT
+    }
+    missing = declared - {variable.name for _, _, variable in found}
+    if missing:
+        raise elf.error(f"has a map {min(missing)!r} that its BTF does not describe")
+    for relocation in elf.relocations(section):
+        symbol = elf.symbols[relocation.symbol_index]
+        for offset, size, variable in found:
+            if offset <= relocation.offset < offset + size:
+                index = _value_index(spec.btf, variable, relocation.offset - offset)
+                if index is None:
+                    what = f"a relocation in map {variable.name!r} outside its 'values'"
+                    raise elf.error(f"has {what}", offset=section.offset + relocation.offset)
+                spec.maps[variable.name].initial.append((index, symbol.name))
+
+
+def _value_index(btf: Btf, variable: t.Var, offset: int) -> int | None:
+    """Return which initial value of a map byte *offset* of its definition is."""
+    definition = btf.strip(variable.type_id)
+    if isinstance(definition, t.Struct) and definition.members:
+        last = definition.members[-1]
+        start = last.bit_offset // 8
+        if last.name == "values" and offset >= start and not (offset - start) % 8:
+            return (offset - start) // 8
+    return None
+
+
+def _read_programs(spec: ObjectSpec, elf: ElfFile, ext: BtfExt | None, targets: Targets) -> None:
+    functions = read_functions(elf, ext, targets)
+    for function in functions.values():
+        # A static function in a program's section is a subprogram that was put there.
+        if function.section.name == _LIBRARY or function.is_static:
+            continue
+        if function.name in spec.programs:
+            raise ElfError(f"{elf.name} has two programs called {function.name!r}", source=elf.name)
+        code, appended = link(function, functions, elf.name)
+        _complete_tables(code, 1 + len(appended))
+        spec.programs[function.name] = ProgramSpec(
+            name=function.name,
+            section=function.section.name,
+            code=code,
+            license=spec.license,
+            kernel_version=spec.kernel_version,
+            btf=spec.btf,
+        )
+
+
+def _complete_tables(code: Code, functions: int) -> None:
+    """Drop what the kernel would refuse: it takes a record for every function, or none.
+
+    Each function starts with a line (check_btf_line in kernel/bpf/verifier.c), and no
+    instruction has two.
+    """
+    if len(code.functions) != functions:
+        code.functions.clear()
+    lines = {line[0]: line for line in code.lines}
+    code.lines = list(lines.values())
+    if any(start not in lines for start, _ in code.functions):
+        code.lines.clear()

@@ -1,0 +1,147 @@
+"""`ObjectSpec`: a whole BPF object as plain data, and `load()`, the one step to the kernel."""
+
+from __future__ import annotations
+
+import os
+
+from skep.errors import ElfError, NotFoundError
+from skep.object.variables import Variables, read_variables, unknown_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from typing import Any, Literal, Self
+
+    from skep.btf.btf import Btf
+    from skep.maps.map import Map
+    from skep.maps.spec import MapSpec
+    from skep.object.object import Object
+    from skep.programs.spec import ProgramSpec
+
+
+class Named(dict[str, "Any"]):
+    """A dict by name whose missing names are a `NotFoundError` with the close ones."""
+
+    __slots__ = ("kind", "owner")
+
+    def __init__(self, kind: str, owner: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.owner = owner
+
+    def __missing__(self, name: str) -> Any:
+        raise unknown_name(name, self, self.kind, self.owner)
+
+
+class ObjectSpec:
+    """A BPF object file as plain data, parsed without a kernel, the same on every machine.
+
+    `programs` and `maps` are dicts by name in the order of the file; data sections are maps
+    called like the section (".rodata"). Everything may be edited before `load()`: map sizes,
+    `autoload`, `variables["min_us"] = 100`. `btf` is the object's own BTF (None without),
+    `byteorder` "little" or "big". Not thread-safe; `copy()` for another thread.
+    """
+
+    __slots__ = (
+        "btf", "byteorder", "kernel_version", "license", "maps", "name", "programs", "variables",
+    )  # fmt: skip
+
+    name: str
+    byteorder: Literal["little", "big"]
+    license: str
+    kernel_version: int
+    btf: Btf | None
+    programs: dict[str, ProgramSpec]
+    maps: dict[str, MapSpec]
+    variables: Variables
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        byteorder: Literal["little", "big"],
+        license: str = "",
+        kernel_version: int = 0,
+        btf: Btf | None = None,
+    ) -> None:
+        self.name = name
+        self.byteorder = byteorder
+        self.license = license
+        self.kernel_version = kernel_version
+        self.btf = btf
+        self.programs = Named("program", name)
+        self.maps = Named("map", name)
+        self.variables = Variables({}, name)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> Self:
+        """Parse the object file at *path*.
+
+        Raises `NotFoundError` when there is none, `ElfError` or `BtfError` when it is not a BPF
+        object that can be understood.
+        """
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+        except FileNotFoundError as error:
+            name = os.fspath(path)
+            raise NotFoundError(f"there is no object file {name}", name=name) from error
+        except OSError as error:
+            name = os.fspath(path)
+            message = f"the object file {name} cannot be read: {error.strerror}"
+            raise ElfError(message, source=name) from error
+        return cls.from_bytes(data, os.path.basename(os.fspath(path)))
+
+    @classmethod
+    def from_bytes(cls, data: bytes | bytearray | memoryview, name: str = "<bytes>") -> Self:
+        """Parse an object file's bytes; *name* is what errors call it. Raises like `from_file`."""
+        from skep.object.parse import parse
+
+        return parse(cls, data, name)
+
+    def __repr__(self) -> str:
+        return (
+            f"<ObjectSpec {self.name}: {len(self.programs)} programs, {len(self.maps)} maps,"
+            f" {len(self.variables)} variables>"
+        )
+
+    def copy(self) -> Self:
+        """Return a copy whose maps, programs and variables can be changed apart; BTF is shared."""
+        made = type(self)(
+            self.name,
+            byteorder=self.byteorder,
+            license=self.license,
+            kernel_version=self.kernel_version,
+            btf=self.btf,
+        )
+        for name, program in self.programs.items():
+            made.programs[name] = program.copy()
+        for name, spec in self.maps.items():
+            made.maps[name] = spec.copy()
+        made.variables = read_variables(made.maps, made.btf, made.name)
+        return made
+
+    def load(
+        self,
+        *,
+        btf: Btf | None = None,
+        programs: Callable[[ProgramSpec], bool] | Collection[str] | None = None,
+        log_level: int = 0,
+        reuse_maps: Mapping[str, Map] | None = None,
+    ) -> Object:
+        """Create the maps, relocate and load the programs; return the live `Object`.
+
+        *btf* is the kernel's types (the running kernel's by default). *programs*, names or a
+        predicate, replaces each program's `autoload`. *log_level* 1, 2 or 4 asks the verifier for
+        its log even when a program is accepted. *reuse_maps* are open maps to use in place of
+        the object's own of that name; they stay their owner's.
+
+        On any failure everything created so far is closed. Raises `LoadError`,
+        `VerifierError` or `RelocationError` for one program that fails and `LoadErrors` for
+        several, `PrivilegeError`, `NoBtfError`, `UnsupportedError`. The spec can be loaded again.
+        """
+        from skep.object.load import load
+
+        return load(
+            self, btf=btf, programs=programs, log_level=log_level, reuse_maps=reuse_maps or {}
+        )

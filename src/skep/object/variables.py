@@ -1,0 +1,127 @@
+"""Global variables of an object: as data in the spec, before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from skep.btf import types as t
+from skep.errors import NotFoundError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from skep.btf.btf import Btf
+    from skep.btf.codec import Codec
+    from skep.maps.spec import MapSpec
+
+
+class VariableSpec:
+    """One variable: `size` bytes at `offset` of the data section `section`, of type `type_id`.
+
+    `value` reads and writes its initial value, typed by BTF.
+    """
+
+    __slots__ = ("_btf", "_map", "name", "offset", "section", "size", "type_id")
+
+    def __init__(
+        self, name: str, map: MapSpec, btf: Btf, type_id: int, offset: int, size: int
+    ) -> None:
+        self.name = name
+        self.section = map.name
+        self.offset = offset
+        self.size = size
+        self.type_id = type_id
+        self._map = map
+        self._btf = btf
+
+    def __repr__(self) -> str:
+        return f"<VariableSpec {self.name!r} in {self.section!r} at {self.offset}>"
+
+    @property
+    def constant(self) -> bool:
+        """Whether it is in a read-only section: it can be set here, and never after `load()`."""
+        return self._map.frozen
+
+    @property
+    def codec(self) -> Codec:
+        """The codec of its type; `UnsupportedError` or `BtfError` for a type that has none."""
+        from skep.btf.codec import codec
+
+        return codec(self._btf, self.type_id)
+
+    @property
+    def value(self) -> Any:
+        """The initial value. Setting raises `TypeMismatchError` or `RangeError`."""
+        contents = self._map.contents
+        assert contents is not None
+        return self.codec.unpack(contents, self.offset)
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        contents = self._map.contents
+        assert contents is not None
+        packed = self.codec.pack(value)
+        contents[self.offset : self.offset + len(packed)] = packed
+
+
+class Variables(Mapping[str, VariableSpec]):
+    """The variables of an object by name. ``variables["min_us"] = 100`` sets an initial value."""
+
+    __slots__ = ("_by_name", "_object")
+
+    def __init__(self, by_name: dict[str, VariableSpec], object_name: str) -> None:
+        self._by_name = by_name
+        self._object = object_name
+
+    def __getitem__(self, name: str) -> VariableSpec:
+        found = self._by_name.get(name)
+        if found is None:
+            raise unknown_name(name, self._by_name, "variable", self._object)
+        return found
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self[name].value = value
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def __repr__(self) -> str:
+        return f"<Variables of {self._object}: {', '.join(self._by_name) or 'none'}>"
+
+
+def read_variables(maps: Mapping[str, MapSpec], btf: Btf | None, object_name: str) -> Variables:
+    """List the variables of all data sections in *maps*, each bounds-checked."""
+    found: dict[str, VariableSpec] = {}
+    for spec in maps.values():
+        if spec.contents is None or btf is None or not spec.value_type_id:
+            continue
+        section = btf.type(spec.value_type_id)
+        if not isinstance(section, t.DataSec):
+            continue
+        for var_id, offset, size in section.variables:
+            variable = btf.type(var_id)
+            if not isinstance(variable, t.Var) or offset + size > len(spec.contents):
+                continue
+            if size != btf.size_of(variable.type_id):
+                continue  # cut short or padded: no typed access
+            name = variable.name
+            found.setdefault(name, VariableSpec(name, spec, btf, variable.type_id, offset, size))
+    return Variables(found, object_name)
+
+
+def unknown_name(name: str, known: Mapping[str, Any], kind: str, object_name: str) -> NotFoundError:
+    """Make the error for a *kind* ("map") called *name* that the object does not have."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, known, 3, 0.6) or sorted(known)[:8]
+    hint = f"there is {', '.join(close)}" if close else f"it has no {kind}s"
+    message = f"{object_name} has no {kind} {name!r}"
+    return NotFoundError(message, hint=hint, name=name, where=object_name)
