@@ -235,11 +235,18 @@ def command_line() -> str:
     if len(typed) > 1 and "-c" in typed[1:-1]:
         return "sudo " + shlex.join([*typed[: typed.index("-c")], "-c", "..."])
     script = sys.argv[0] if sys.argv else ""
-    if script and "-m" not in typed[1:2] and script in typed:
+    if script and "-m" not in typed[1:2] and script in typed and _runs_itself(script):
         # An installed command: its name suffices when sudo's own PATH finds the same file.
         after = typed[typed.index(script) + 1 :]
         return "sudo " + shlex.join([_for_sudo(script), *after])
     return "sudo " + shlex.join([sys.executable or "python3", *typed[1:]])
+
+
+def _runs_itself(script: str) -> bool:
+    """Whether *script* is a command rather than an argument of python: "python prog.py"."""
+    import os
+
+    return not os.path.isfile(script) or os.access(script, os.X_OK)
 
 
 def _for_sudo(script: str) -> str:

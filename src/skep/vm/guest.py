@@ -1,63 +1,37 @@
 """Boot a kernel, run one command in it, bring back its output, exit status and results.
 
-QEMU emulates (``-accel tcg``): no KVM, no root and no network are needed. Three serial ports
-carry the console, the command's output and a tar archive of what it left in ``/results``.
+QEMU emulates (``-accel tcg``): no KVM, no root and no network are needed. Four serial ports
+carry the console, the command's output, a tar archive of what it left in ``/results``, and
+questions that it asks of the host. All of this goes through anonymous memory and inherited
+descriptors, and the emulator dies with its parent: whatever happens, nothing is left behind.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import re
 import secrets
-import shlex
-import shutil
-import stat
 import subprocess
+import sysconfig
 import tarfile
-import tempfile
+import threading
+from contextlib import ExitStack
+from socket import socketpair
 from typing import TYPE_CHECKING
 
+from skep.elf.reader import ElfFile
 from skep.errors import NotFoundError, SkepError
-from skep.vm.kernels import module_files
+from skep.vm import cpio
+from skep.vm.modules import module_files
+from skep.vm.programs import need
+from skep.vm.scripts import INIT, run_script
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from socket import socket
 
     from skep.vm.kernels import Kernel
-
-# Runs as the first process of the guest, from the initial RAM file system, on busybox alone.
-INIT = """\
-#!/bin/busybox sh
-export PATH=/bin
-/bin/busybox --install -s /bin
-mount -t devtmpfs dev /dev; mount -t proc proc /proc; mount -t sysfs sys /sys
-for module in /modules/*.ko; do insmod $module; done
-mkdir -p /root; mount -t ext4 /dev/vda /root || { echo "no root image"; reboot -f; }
-cp -a /files/. /root/; mkdir -p /root/bin; cp /bin/busybox /root/bin/
-for fs in dev proc sys; do mount --move /$fs /root/$fs; done
-exec switch_root /root /bin/busybox sh /run/skep-guest
-"""
-
-# Continues in the root image.
-RUN = """\
-export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/tmp TMPDIR=/tmp PYTHONDONTWRITEBYTECODE=1
-/bin/busybox --install -s /bin
-mkdir -p /dev/pts /dev/shm /results /sys/fs/bpf /sys/fs/cgroup
-mount -t devpts devpts /dev/pts; mount -t tmpfs shm /dev/shm
-mount -t tracefs tracefs /sys/kernel/tracing; mount -t debugfs debugfs /sys/kernel/debug
-mount -t bpf bpf /sys/fs/bpf; mount -t cgroup2 cgroup2 /sys/fs/cgroup
-mount -t securityfs securityfs /sys/kernel/security
-ip link set lo up
-for port in 1 2; do stty -F /dev/ttyS$port raw -echo; done
-cd {folder}
-{environment} {command} >/dev/ttyS1 2>&1 </dev/null
-status=$?
-tar -C /results -cf /dev/ttyS2 .
-sync
-echo "{nonce} $status"
-reboot -f
-"""
-
 
 KERNEL_ARGUMENTS = (
     "console=ttyS0 quiet panic=-1 oops=panic mitigations=off 8250.nr_uarts=4 "
@@ -66,15 +40,14 @@ KERNEL_ARGUMENTS = (
 
 
 class GuestError(SkepError, RuntimeError):
-    """The guest died or never came up. `console` is what its kernel printed last."""
+    """The guest died or never came up. `console` is what its kernel printed, `output` the rest."""
 
     console: str = ""
+    output: str = ""
 
 
 class GuestTimeoutError(GuestError, TimeoutError):
     """The command did not end within its time. `output` is what it had printed."""
-
-    output: str = ""
 
 
 class Result:
@@ -86,53 +59,73 @@ class Result:
         self.files = files
         self.console = console
 
-
-def _cpio(files: Mapping[str, tuple[int, bytes]]) -> bytes:
-    """Pack *files* (path to mode and data) as a "newc" archive (kernel: early-userspace docs)."""
-    archive = io.BytesIO()
-    folders = {parent for path in files for parent in _parents(path)}
-    entries = [(path, stat.S_IFDIR | 0o755, b"") for path in sorted(folders)]
-    entries += [(path, mode, data) for path, (mode, data) in files.items()]
-    entries.append(("TRAILER!!!", 0, b""))
-    for number, (path, mode, data) in enumerate(entries, 1):
-        name = path.encode() + b"\0"
-        fields = (number, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name), 0)
-        archive.write(b"070701" + b"".join(b"%08X" % field for field in fields) + name)
-        archive.write(bytes(-archive.tell() % 4))
-        archive.write(data)
-        archive.write(bytes(-archive.tell() % 4))
-    return archive.getvalue()
+    def __repr__(self) -> str:
+        return f"<Result: exit {self.status}, {len(self.output)} characters of output>"
 
 
-def _parents(path: str) -> list[str]:
-    parts = path.split("/")[:-1]
-    return ["/".join(parts[:n]) for n in range(1, len(parts) + 1)]
+def _busybox() -> bytes:
+    path = need("busybox")
+    with open(path, "rb") as file:
+        data = file.read()
+    interpreter = 3  # PT_INTERP, elf(5): it names the dynamic linker, which the guest lacks
+    if any(segment.type == interpreter for segment in ElfFile(data, path).segments):
+        message = f"{path} needs shared libraries, and a guest starts without any"
+        raise NotFoundError(message, name=path, where="PATH", hint="apt install busybox-static")
+    return data
 
 
-def _tree(path: str) -> dict[str, tuple[int, bytes]]:
-    """Read a file, or every file below a folder, for the guest, each under its own path."""
-    paths = [path]
-    if os.path.isdir(path):
-        paths = [
-            os.path.join(root, name)
-            for root, folders, names in os.walk(path)
-            for name in names
-            if "__pycache__" not in root
-        ]
-    found = {}
-    for name in paths:
-        with open(name, "rb") as file:
-            mode = stat.S_IFREG | stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            found["files" + os.path.abspath(name)] = (mode, file.read())
-    return found
+def _initial(
+    kernel: Kernel, script: str, files: Sequence[str], contents: Mapping[str, bytes]
+) -> bytes:
+    """Pack the first file system: busybox, modules, scripts and the files for the guest."""
+    program = cpio.Entry(0o100755, _busybox())
+    content = {"init": cpio.text(INIT, executable=True), "bin/busybox": program}
+    content["files/run/skep-guest"] = cpio.text(script)
+    for empty in ("dev", "proc", "sys", "tmp"):
+        content[f"{empty}/.keep"] = cpio.text("")
+    for number, (name, data) in enumerate(module_files(kernel).items()):
+        content[f"modules/{number:03}-{name}.ko"] = cpio.Entry(0o100644, data)
+    for path in files:
+        content.update({f"files/{name}": entry for name, entry in cpio.tree(path).items()})
+    for path, data in contents.items():
+        content[f"files/{path.lstrip('/')}"] = cpio.Entry(0o100644, data)
+    return cpio.archive(content)
 
 
-def _need(program: str, package: str) -> str:
-    found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/sbin:/usr/sbin")
-    if found is None:
-        message = f"virtual machines need {program}, which is not installed"
-        raise NotFoundError(message, name=program, where="PATH", hint=f"apt install {package}")
-    return found
+class _Memory:
+    """A file that exists only in memory, under a name that the emulator inherits."""
+
+    def __init__(self, name: str, data: bytes = b"") -> None:
+        self.file = os.fdopen(os.memfd_create(name), "r+b", buffering=0)
+        view = memoryview(data)
+        while view:
+            view = view[self.file.write(view) :]
+
+    @property
+    def number(self) -> int:
+        return self.file.fileno()
+
+    @property
+    def path(self) -> str:
+        return f"/dev/fd/{self.number}"
+
+    def read(self) -> bytes:
+        self.file.seek(0)
+        return self.file.read()
+
+    def text(self) -> str:
+        return self.read().decode(errors="replace").replace("\r\n", "\n")
+
+
+def _answer(port: socket, serve: Callable[[str], str]) -> None:
+    """Answer the guest's questions, a line each, until the emulator closes its end."""
+    with port.makefile("rw", encoding="utf-8", newline="\n") as lines:
+        try:
+            for line in lines:
+                lines.write(serve(line.rstrip("\n")) + "\n")
+                lines.flush()
+        except ConnectionError:
+            return  # the guest ended while it was being answered
 
 
 def run(
@@ -141,91 +134,111 @@ def run(
     command: Sequence[str],
     *,
     files: Sequence[str] = (),
+    contents: Mapping[str, bytes] | None = None,
     folder: str = "/",
     environment: Mapping[str, str] | None = None,
     memory: int = 1024,
+    processors: int = 1,
     timeout: float = 600,
+    serve: Callable[[str], str] | None = None,
 ) -> Result:
-    """Boot *kernel* on the root *image*, run *command* there and return its `Result`.
+    """Boot *kernel* on the root *image*, run *command* there as root and return its `Result`.
 
-    *files* (files or folders) are copied into the guest under their own paths, *folder* is the
-    working directory, *memory* is in MiB and *timeout* in seconds, boot included. The guest has
-    one CPU and no network. Safe to call from several threads.
+    *files* (files or folders) are copied into the guest under their own paths, *contents* maps
+    further paths to bytes; *folder* is the working directory, *memory* is in MiB and *timeout* in
+    seconds, boot included. The command finds this interpreter's programs first on its PATH, the
+    kernel's release in ``SKEP_GUEST``, and no network but ``lo``. What it leaves in ``/results``
+    comes back. A line that it writes to ``/dev/ttyS3`` is given to *serve*, whose answer, one
+    line of at most 4000 bytes, it reads there. Safe to call from several threads.
 
-    Raises `GuestTimeoutError` past the time limit and `GuestError` when the guest dies.
+    Raises `GuestTimeoutError` past the time limit, `GuestError` when the guest dies, and
+    `NotFoundError` when a program is not installed.
     """
-    qemu = _need("qemu-system-x86_64", "qemu-system-x86")
-    busybox = _need("busybox", "busybox-static")
     nonce = f"skep-{secrets.token_hex(8)}"
-    script = RUN.format(
-        folder=shlex.quote(folder),
-        environment=" ".join(f"{k}={shlex.quote(v)}" for k, v in (environment or {}).items()),
-        command=shlex.join(command),
+    script = run_script(
+        command,
+        folder=folder,
+        environment=environment or {},
+        programs=sysconfig.get_path("scripts"),
         nonce=nonce,
     )
-    with open(busybox, "rb") as file:
-        content = {
-            "init": (stat.S_IFREG | 0o755, INIT.encode()),
-            "bin/busybox": (stat.S_IFREG | 0o755, file.read()),
-            "files/run/skep-guest": (stat.S_IFREG | 0o644, script.encode()),
-        }
-    for empty in ("dev", "proc", "sys", "tmp"):
-        content[f"{empty}/.keep"] = (stat.S_IFREG | 0o644, b"")
-    for number, (name, data) in enumerate(module_files(kernel).items()):
-        content[f"modules/{number:03}-{name}.ko"] = (stat.S_IFREG | 0o644, data)
-    for path in files:
-        content.update(_tree(path))
-    with tempfile.TemporaryDirectory(prefix="skep-vm-") as scratch:
-        paths = {name: os.path.join(scratch, name) for name in ("initrd", "console", "out", "tar")}
-        with open(paths["initrd"], "wb") as file:
-            file.write(_cpio(content))
+    emulator = [need("setpriv"), "--pdeathsig", "KILL", need("qemu-system-x86_64")]
+    with ExitStack() as stack:
+        packed = _Memory("initrd", _initial(kernel, script, files, contents or {}))
+        stack.callback(packed.file.close)
+        console, output, results = (_Memory(name) for name in ("console", "output", "results"))
+        for kept in (console, output, results):
+            stack.callback(kept.file.close)
+        ours, theirs = socketpair()
+        stack.callback(theirs.close)
         arguments = [
-            *(qemu, "-accel", "tcg,thread=multi", "-M", "pc", "-cpu", "max", "-smp", "1"),
-            *("-m", str(memory), "-nodefaults", "-display", "none", "-no-reboot"),
-            *("-kernel", kernel.image, "-initrd", paths["initrd"]),
+            *(*emulator, "-accel", "tcg,thread=multi", "-M", "pc", "-cpu", "max"),
+            *("-smp", str(processors), "-m", str(memory), "-no-reboot"),
+            *("-nodefaults", "-display", "none"),
+            *("-kernel", kernel.image, "-initrd", packed.path, "-append", KERNEL_ARGUMENTS),
             *("-drive", f"file={image},if=virtio,format=raw,snapshot=on"),
-            *("-append", KERNEL_ARGUMENTS),
         ]
-        for name in ("console", "out", "tar"):
-            arguments += ["-serial", f"file:{paths[name]}"]
-        expired, complaint = False, ""
+        for kept in (console, output, results):
+            arguments += ["-serial", f"file:{kept.path}"]
+        arguments += ["-chardev", f"socket,id=ask,fd={theirs.fileno()}", "-serial", "chardev:ask"]
+        passed = [theirs.fileno(), *(m.number for m in (packed, console, output, results))]
+        helper = threading.Thread(target=_answer, args=(ours, serve or _silent), daemon=True)
+        helper.start()
         try:
-            complaint = subprocess.run(
-                arguments,
-                timeout=timeout,
-                check=False,
-                stdin=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-            ).stderr
-        except subprocess.TimeoutExpired:
-            expired = True
-        console = _text(paths["console"]) + complaint
-        output = _text(paths["out"])
-        if expired:
+            done = _emulate(arguments, passed, timeout)
+        finally:
+            ours.shutdown(2)
+            helper.join()
+            ours.close()
+        if done is None:
             message = f"the command did not end within {timeout:g} s on Linux {kernel.release}"
-            raise GuestTimeoutError(message, console=console, output=output)
-        for line in console.splitlines():
-            if line.startswith(nonce):
-                status = int(line.split()[1])
-                return Result(status, output, _untar(paths["tar"]), console)
-    tail = " | ".join(console.strip().splitlines()[-5:])
-    message = f"the guest with Linux {kernel.release} died: {tail or 'it printed nothing'}"
-    raise GuestError(message, console=console, output=output)
+            raise GuestTimeoutError(message, console=console.text(), output=output.text())
+        printed = console.text() + done
+        status = re.search(rf"{nonce} (\d+)", printed)
+        if status is None:
+            message = f"the guest with Linux {kernel.release} died: {_last_words(printed)}"
+            raise GuestError(message, console=printed, output=output.text())
+        return Result(int(status[1]), output.text(), _untar(results.read()), printed)
 
 
-def _text(path: str) -> str:
+def _silent(_: str) -> str:
+    return ""
+
+
+def _emulate(arguments: list[str], passed: list[int], timeout: float) -> str | None:
+    """Run the emulator to its end and return what it complained of; None when time ran out."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except FileNotFoundError:
-        return ""
+        return subprocess.run(
+            arguments,
+            timeout=timeout,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            pass_fds=passed,
+        ).stderr
+    except subprocess.TimeoutExpired:
+        return None
 
 
-def _untar(path: str) -> dict[str, bytes]:
+def _last_words(console: str) -> str:
+    """Say why a guest died: from the kernel's panic on, else the last lines of the console."""
+    lines = [line.strip() for line in console.splitlines() if line.strip()]
+    for number, line in enumerate(lines):
+        if "Kernel panic" in line or "Oops" in line:
+            return " | ".join(lines[number : number + 5])
+    return " | ".join(lines[-5:]) or "it printed nothing"
+
+
+def _untar(data: bytes) -> dict[str, bytes]:
+    found = {}
     try:
-        with tarfile.open(path) as archive:
-            members = [member for member in archive if member.isfile()]
-            return {m.name.removeprefix("./"): archive.extractfile(m).read() for m in members}  # type: ignore[union-attr]
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            for member in archive:
+                content = archive.extractfile(member)
+                if content is not None:
+                    found[member.name.removeprefix("./")] = content.read()
     except tarfile.ReadError:
-        return {}
+        return found  # cut short: what came whole is there
+    return found

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import time
 
 from skep.errors import SkepError
 from skep.vm.lock import locked
@@ -24,9 +25,10 @@ from skep.vm.programs import need
 # Parts of an installation that no test in a guest runs: they would triple the image.
 LEFT_OUT = re.compile(
     r"/(test|tests|idlelib|tkinter|turtledemo|lib2to3|ensurepip|ziglang|mypy|mypyc|pip|setuptools"
-    r"|ruff|grimp|config-[^/]*|__mypyc[^/]*"
+    r"|ruff|grimp|pkg_resources|config-[^/]*|[^/]*__mypyc[^/]*"
     r")(/|$)"
 )
+WEEK = 7 * 24 * 3600
 SIZE = "1536M"  # sparse: what the packages do not fill takes no room
 
 
@@ -38,20 +40,20 @@ def _libraries(programs: list[str]) -> list[str]:
     return re.findall(r"(/\S+) \(0x", listed)
 
 
-def _copy(source: str, stage: str) -> None:
-    """Copy a file or folder below *stage* under its own path, without what is left out."""
+def _copy(source: str, stage: str, outside: frozenset[str] = frozenset()) -> None:
+    """Copy a file or folder below *stage* under its own path, without *outside*, LEFT_OUT."""
     if os.path.islink(source):
         target = os.path.join(stage, source.lstrip("/"))
         os.makedirs(os.path.dirname(target), exist_ok=True)
         if not os.path.lexists(target):
             os.symlink(os.readlink(source), target)
-        _copy(os.path.join(os.path.dirname(source), os.readlink(source)), stage)
+        _copy(os.path.join(os.path.dirname(source), os.readlink(source)), stage, outside)
     elif os.path.isdir(source):
         for entry in os.scandir(source):
-            if not LEFT_OUT.search(entry.path):
-                _copy(entry.path, stage)
+            if not LEFT_OUT.search(entry.path) and entry.path not in outside:
+                _copy(entry.path, stage, outside)
     elif os.path.isfile(source):
-        target = os.path.join(stage, os.path.normpath(source).lstrip("/"))
+        target = os.path.join(stage, source.lstrip("/"))
         if not os.path.exists(target):
             os.makedirs(os.path.dirname(target), exist_ok=True)
             shutil.copy2(source, target)
@@ -83,6 +85,13 @@ def _files() -> list[str]:
     return [path for path in dict.fromkeys(chosen) if os.path.exists(path)]
 
 
+def _outside() -> frozenset[str]:
+    """List the packages of the interpreter below a virtual environment that does not see them."""
+    library = sysconfig.get_path("stdlib")
+    folders = {os.path.join(library, name) for name in ("site-packages", "dist-packages")}
+    return frozenset(folders - {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
+
+
 def _key() -> str:
     """Digest what decides about the image: interpreter, packages with versions, these rules."""
     packages = sorted(os.listdir(sysconfig.get_path("purelib")))
@@ -94,13 +103,14 @@ def _key() -> str:
 def build(cache: str) -> str:
     """Return the path of the root image for this interpreter, making it once, in 8 s.
 
-    Images of other interpreters and of packages since replaced are removed from *cache*.
+    Images that were last used more than a week ago are removed from *cache*.
     Raises `NotFoundError` without mke2fs, `SkepError` when it fails. Safe to call from several
     processes.
     """
     path = os.path.join(cache, f"root-{_key()}.ext4")
     with locked(cache):
         if os.path.exists(path):
+            os.utime(path)
             return path
         make = need("mke2fs", "e2fsprogs")
         with tempfile.TemporaryDirectory(dir=cache, prefix="image-") as scratch:
@@ -108,7 +118,7 @@ def build(cache: str) -> str:
             for folder in ("proc", "sys", "dev", "run", "tmp"):
                 os.makedirs(os.path.join(stage, folder))
             for source in _files():
-                _copy(source, stage)
+                _copy(source, stage, _outside())
             image = os.path.join(scratch, "root.ext4")
             options = ["-q", "-t", "ext4", "-O", "^has_journal", "-d", stage, image, SIZE]
             done = subprocess.run([make, *options], capture_output=True, text=True, check=False)
@@ -116,6 +126,7 @@ def build(cache: str) -> str:
                 reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
                 raise SkepError(f"mke2fs could not make the guests' root image: {reason}")
             for old in glob.glob(os.path.join(glob.escape(cache), "root-*.ext4")):
-                os.unlink(old)  # a guest that has it open keeps it
+                if os.stat(old).st_mtime < time.time() - WEEK:
+                    os.unlink(old)
             os.rename(image, path)
     return path

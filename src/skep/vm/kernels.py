@@ -7,7 +7,6 @@ superseded kernel packages disappear from the archive. What was fetched is kept 
 from __future__ import annotations
 
 import glob
-import lzma
 import os
 import re
 import shutil
@@ -15,13 +14,16 @@ import subprocess
 import tempfile
 
 from skep.errors import NotFoundError, UnsupportedError
+from skep.vm.lock import locked
+from skep.vm.programs import find, need
 
-# What the guest's early boot loads, and what tests of networking may ask for. Dependencies are
-# added from modules.dep.
-MODULES = (
-    *("virtio_pci", "virtio_blk", "ext4", "crc32c_generic", "crc32c-intel"),
-    *("veth", "sch_ingress", "cls_bpf", "nf_tables", "tun"),
-)
+# The release of Debian that has both 6.1 and 6.12, for machines whose own index lacks one.
+ARCHIVE = "http://archive.invalid"
+KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
+SOURCES = f"""\
+deb [signed-by={KEYS}] {ARCHIVE}/debian bookworm main
+deb [signed-by={KEYS}] {ARCHIVE}/debian-security bookworm-security main
+"""
 
 
 class Kernel:
@@ -32,92 +34,121 @@ class Kernel:
         self.image = image
         self.modules = modules
 
+    def __repr__(self) -> str:
+        return f"<Kernel {self.release}>"
 
-def _version(package: str) -> tuple[int, ...]:
-    return tuple(map(int, re.findall(r"\d+", package)))
+
+def newest(series: str, packages: list[str]) -> str | None:
+    """Pick the newest release of *series* from package names; None when there is none.
+
+    A release has its package revision in the name; the meta package of a series has none.
+    """
+    release = re.compile(
+        rf"linux-image-{re.escape(series)}(\.\d+)*(\+\w+|-\d+)(\+\w+)?-cloud-amd64"
+    )
+    found = [name for name in packages if release.fullmatch(name)]
+    return max(found, key=lambda name: [int(n) for n in re.findall(r"\d+", name)], default=None)
 
 
-def newest_package(series: str) -> str:
-    """Return the name of the newest cloud kernel package of *series* in the package index."""
-    pattern = rf"^linux-image-{re.escape(series)}[.0-9]*[-+.0-9a-z]*-cloud-amd64$"
-    if shutil.which("apt-cache") is None:
-        message = "guest kernels are Debian packages, and this machine has no apt"
-        raise UnsupportedError(message, feature="vm")
-    listed = subprocess.run(
-        ["apt-cache", "search", "--names-only", pattern], capture_output=True, text=True, check=True
-    ).stdout
-    # A release has its package revision in the name; the meta package of a series has none.
-    release = re.compile(rf"linux-image-{re.escape(series)}(\.\d+\+|\.\d+-\d)")
-    packages = [line.split()[0] for line in listed.splitlines() if release.match(line)]
-    if not packages:
-        message = f"the package index has no cloud kernel of the series {series}"
-        raise NotFoundError(message, name=series, where="apt", hint="apt-get update")
-    return max(packages, key=_version)
+def _listed(series: str, index: list[str]) -> str | None:
+    """Ask a package index for the newest release of *series*."""
+    command = ["apt-cache", *index, "search", "--names-only", f"^linux-image-{re.escape(series)}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return newest(series, [line.split()[0] for line in done.stdout.splitlines() if line])
+
+
+def _debian(cache: str) -> list[str]:
+    """Return the options by which apt uses an index of its own in *cache*, updated now.
+
+    Nothing of the machine's own apt is read or changed, and no root is needed.
+    """
+    folder = os.path.abspath(os.path.join(cache, "apt"))
+    for name in ("lists/partial", "archives/partial"):
+        os.makedirs(os.path.join(folder, name), exist_ok=True)
+    contents = {"sources.list": SOURCES, "status": ""}
+    for name, content in contents.items():
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+            file.write(content)
+    settings = {
+        "Dir::Etc::SourceList": f"{folder}/sources.list",
+        "Dir::Etc::SourceParts": "-",
+        "Dir::State": folder,
+        "Dir::State::Lists": f"{folder}/lists",
+        "Dir::State::status": f"{folder}/status",
+        "Dir::Cache": folder,
+        "APT::Architecture": "amd64",
+        "APT::Sandbox::User": "root",
+        "Acquire::Languages": "none",
+    }
+    options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+    if not os.path.exists(KEYS):
+        message = f"the packages of Debian cannot be verified without {KEYS}"
+        hint = "apt install debian-archive-keyring"
+        raise NotFoundError(message, name=KEYS, where="file system", hint=hint)
+    subprocess.run(["apt-get", *options, "update"], capture_output=True, check=False)
+    return options
+
+
+def _download(package: str, index: list[str], cache: str) -> None:
+    """Put the unpacked *package* into *cache*; `NotFoundError` with apt's reason."""
+    with tempfile.TemporaryDirectory(dir=cache, prefix="kernel-") as scratch:
+        command = ["apt-get", *index, "download", "-q", "-o", "APT::Sandbox::User=root", package]
+        done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
+        archives = glob.glob(os.path.join(glob.escape(scratch), "*.deb"))
+        if done.returncode or not archives:
+            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            message = f"cannot download {package}: {reason}"
+            raise NotFoundError(message, name=package, where="apt", hint="apt-get update")
+        unpacked = os.path.join(scratch, "unpacked")
+        subprocess.run([need("dpkg-deb"), "-x", archives[0], unpacked], check=True)
+        os.rename(unpacked, os.path.join(cache, package))
 
 
 def fetch(series: str, cache: str) -> Kernel:
     """Return the newest kernel of *series*, downloading and unpacking it into *cache* once.
 
-    Without an index to ask (no network), the newest kernel of the series already in the cache
-    is used. Raises `NotFoundError` when there is none.
+    The machine's package index decides what is newest; one without the series (another Debian,
+    or a derivative) is passed over for an index of Debian 12 kept in *cache*. When there is no
+    network the newest kernel in *cache* will do. Raises `NotFoundError` when there is none,
+    `UnsupportedError` on machines without apt. Safe to call from several threads and processes.
     """
-    package = newest_package(series)
-    folder = os.path.join(cache, package)
-    if not os.path.isdir(folder):
-        os.makedirs(cache, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as scratch:
-            download = ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", package]
-            done = subprocess.run(
-                download, cwd=scratch, capture_output=True, text=True, check=False
-            )
-            archives = glob.glob(os.path.join(scratch, "*.deb"))
-            if done.returncode or not archives:
-                reason = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-                message = f"cannot download {package}: {reason[0]}"
-                raise NotFoundError(message, name=package, where="apt", hint="apt-get update")
-            unpacked = os.path.join(scratch, "unpacked")
-            subprocess.run(["dpkg-deb", "-x", archives[0], unpacked], check=True)
-            os.rename(unpacked, folder)
-    (image,) = glob.glob(os.path.join(folder, "boot", "vmlinuz-*"))
-    release = os.path.basename(image).removeprefix("vmlinuz-")
-    for root in ("lib", "usr/lib"):  # Debian moved modules below /usr after bookworm
-        modules = os.path.join(folder, root, "modules", release)
-        if os.path.isdir(modules):
-            return Kernel(release, image, modules)
-    raise NotFoundError(f"{package} carries no modules", name=package, where=folder)
+    with locked(cache):
+        cached = newest(series, os.listdir(cache))
+        package, index = cached, []
+        if find("apt-get") is None:
+            if cached is None:
+                message = "guest kernels are Debian packages, and this machine has no apt"
+                raise UnsupportedError(message, feature="vm")
+        else:
+            package = _listed(series, index) or cached
+            if package is None:
+                index = _debian(cache)
+                package = _listed(series, index)
+        if package is None:
+            message = f"Debian has no cloud kernel of the series {series!r}"
+            hint = "6.1 and 6.12 are series that it has; offline, nothing new can be fetched"
+            raise NotFoundError(message, name=series, where="apt", hint=hint)
+        if not os.path.isdir(os.path.join(cache, package)):
+            try:
+                _download(package, index, cache)
+            except NotFoundError:
+                if cached is None:
+                    raise
+                package = cached
+            else:
+                if cached is not None:  # superseded
+                    shutil.rmtree(os.path.join(cache, cached))
+    return opened(os.path.join(cache, package))
 
 
-def module_files(kernel: Kernel) -> dict[str, bytes]:
-    """Return the wanted modules and their dependencies, decompressed, by name in load order."""
-    found: dict[str, str] = {}
-    for path in glob.glob(os.path.join(kernel.modules, "kernel", "**", "*.ko*"), recursive=True):
-        name = os.path.basename(path).partition(".ko")[0]
-        found[name.replace("-", "_")] = path
-    loaded: dict[str, bytes] = {}
-
-    def add(name: str) -> None:
-        name = name.replace("-", "_")
-        if name in loaded or name not in found:
-            return  # built in, or not part of this kernel
-        with open(found[name], "rb") as file:
-            data = file.read()
-        if found[name].endswith(".xz"):
-            data = lzma.decompress(data)
-        for dependency in _dependencies(data):
-            add(dependency)
-        loaded[name] = data
-
-    for name in MODULES:
-        add(name)
-    return loaded
-
-
-def _dependencies(module: bytes) -> list[str]:
-    # The .modinfo section holds NUL-separated "key=value" strings; depends= names what comes
-    # first (include/linux/module.h, MODULE_INFO), softdep= names what is asked for by name.
-    names: list[str] = []
-    for key in (b"depends=", b"softdep=pre: "):
-        match = re.search(rb"(?:^|\0)" + key + rb"([^\0]*)\0", module)
-        if match:
-            names += match[1].decode().replace(",", " ").split()
-    return names
+def opened(folder: str) -> Kernel:
+    """Return the kernel in an unpacked package; `NotFoundError` when it is incomplete."""
+    for image in glob.glob(os.path.join(glob.escape(folder), "boot", "vmlinuz-*")):
+        release = os.path.basename(image).removeprefix("vmlinuz-")
+        for root in ("lib", "usr/lib"):  # Debian moved modules below /usr after bookworm
+            modules = os.path.join(folder, root, "modules", release)
+            if os.path.isdir(modules):
+                return Kernel(release, image, modules)
+    package = os.path.basename(folder)
+    message = f"{package} in the cache has no kernel image, or no modules for it"
+    raise NotFoundError(message, name=package, where=folder, hint=f"rm -r {folder}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from links_support import Counter, Target, compile_c, ids, need
+from links_support import Counter, Target, ids, need
 
 from skep.errors import AttachError, NotFoundError
 from skep.kernel import bpf
@@ -23,11 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).parent
-
-
-@pytest.fixture(scope="module")
-def target_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_c(tmp_path_factory.mktemp("target"))
 
 
 @pytest.fixture

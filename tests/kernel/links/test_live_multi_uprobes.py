@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from links_support import Counter, Target, compile_c, need
+from links_support import Counter, Target, need
 
 from skep.elf.binary import Binary
 from skep.errors import AttachError, NotFoundError, RangeError
@@ -15,11 +15,6 @@ from skep.links import attach, uprobe_multi
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture(scope="module")
-def target_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_c(tmp_path_factory.mktemp("target"))
 
 
 @pytest.fixture

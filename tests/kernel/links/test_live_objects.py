@@ -7,7 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
-from links_support import Target, compile_c, ids, need
+from links_support import Target, ids, need
 
 import skep
 from skep.errors import NotFoundError, UnsupportedError
@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 
     class Compile(Protocol):
         def __call__(self, source: str) -> Path: ...
-
-
-@pytest.fixture(scope="module")
-def target_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_c(tmp_path_factory.mktemp("target"))
 
 
 HEAD = """

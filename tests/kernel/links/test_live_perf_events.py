@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from links_support import Counter, Target, compile_c, ids
+from links_support import Counter, Target, ids
 
 from skep.errors import AttachError, KernelError, NotFoundError, RangeError, UnsupportedError
 from skep.kernel.constants import ProgramType
@@ -17,6 +17,8 @@ from skep.links import perf_event
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from conftest import CompileC
 
 MS = 1_000_000
 
@@ -63,13 +65,8 @@ int main(void) {
 
 
 @pytest.fixture(scope="module")
-def target_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_c(tmp_path_factory.mktemp("target"))
-
-
-@pytest.fixture(scope="module")
-def threads_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_c(tmp_path_factory.mktemp("threads"), THREADS, name="threads")
+def threads_path(compile_c: CompileC) -> Path:
+    return compile_c(THREADS, "-O2")
 
 
 @pytest.fixture

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from links_support import Counter, Target, compile_c
+from links_support import Counter, Target
 
 from skep.elf.binary import Binary
 from skep.errors import AttachError, ElfError, NotFoundError, RangeError, SkepError
@@ -23,11 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 on_x86 = pytest.mark.skipif(machine != "x86_64", reason="endbr64 is an x86-64 instruction")
-
-
-@pytest.fixture(scope="module")
-def target_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_c(tmp_path_factory.mktemp("target"))
 
 
 @pytest.fixture
@@ -168,13 +162,12 @@ def test_a_semaphore_is_raised_while_attached(
     counter: Counter, target: Target, target_path: Path
 ) -> None:
     path = str(target_path)
-    listing = subprocess.run(["nm", path], capture_output=True, text=True, check=True).stdout
-    (line,) = [line for line in listing.splitlines() if line.endswith(" semaphore")]
     with Binary(path) as elf:
-        where = elf.file_offset(int(line.split()[0], 16))
+        where = elf.file_offset(target.call("where"))
     assert target.call("semaphore") == 0
     with uprobe(counter, path, symbol="leaf", ref_counter=where):
-        assert target.call("semaphore") == 1
+        # Once for each mapping of the page with the probe: linkers let segments share a page.
+        assert target.call("semaphore") >= 1
     assert target.call("semaphore") == 0
 
 
@@ -259,7 +252,9 @@ def refused(counter: Counter, binary: str, **where: object) -> SkepError:
     return caught.value
 
 
-def test_what_does_not_exist_is_said(counter: Counter, target_path: Path, tmp_path: Path) -> None:
+def test_what_does_not_exist_is_said(
+    counter: Counter, target_path: Path, stripped_path: Path
+) -> None:
     path = str(target_path)
     error = refused(counter, path, symbol="pushs")
     assert isinstance(error, NotFoundError)
@@ -279,10 +274,7 @@ def test_what_does_not_exist_is_said(counter: Counter, target_path: Path, tmp_pa
     assert isinstance(error, NotFoundError)
     assert str(target.pid) in str(error)
 
-    stripped = tmp_path / "stripped"
-    shutil.copy(path, stripped)
-    subprocess.run(["strip", str(stripped)], check=True)
-    error = refused(counter, str(stripped), symbol="hidden")
+    error = refused(counter, str(stripped_path), symbol="hidden")
     assert isinstance(error, NotFoundError)
     assert "hidden" in str(error)
 

@@ -10,8 +10,7 @@ from skep.tools.execsnoop import Execsnoop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import ClassVar
+    from collections.abc import Sequence
 
     from skep.agent.families import AnyFamily
     from skep.object.spec import ObjectSpec
@@ -24,13 +23,10 @@ RING_BYTES = 1 << 20
 class Starts(Execsnoop):
     """The tool execsnoop, only starts, with a buffer for the agent's slower pace of reading."""
 
-    losses: ClassVar[Mapping[str, str]] = {}  # its only one is about ends, which are not asked for
-
     def configure(self, spec: ObjectSpec, options: Options) -> None:
-        """Size the maps: only what is shown has to fit, the ledger counts what does not."""
+        """Make the ring small: only what is shown has to fit, the ledger counts the rest."""
         super().configure(spec, options)
         spec.maps["events"].max_entries = RING_BYTES
-        spec.maps["running"].max_entries = 1
 
 
 class ProcessStarts(ToolProbe):
@@ -55,7 +51,6 @@ class ProcessStarts(ToolProbe):
             # All are taken, so that the buffer is free again; the last few are looked at.
             for row in self._starts.rows(running, records[-REMEMBERED:]):
                 self._recent.append(f"{row['pid']:>7}  {' '.join(row['args']) or row['file']}")
-            running.state.arguments.clear()  # kept for the ends, which do not come
         return [
             Counter(
                 "skep_process_starts_total",

@@ -48,13 +48,14 @@ COLUMNS = (
 class State:
     """What a run remembers: when it began, and the arguments of what it reported."""
 
-    __slots__ = ("arguments", "clock_offset", "line", "name", "started")
+    __slots__ = ("arguments", "clock_offset", "ends", "line", "name", "started")
 
     def __init__(self, options: Options) -> None:
         self.started = time.monotonic_ns()
         # bpf_ktime_get_ns() is CLOCK_MONOTONIC; this makes wall clock times of it.
         self.clock_offset = time.time_ns() - self.started
         self.arguments: dict[int, list[str]] = {}
+        self.ends = not options.no_exit
         self.name = re.compile(options.name) if options.name else None
         self.line = re.compile(options.line) if options.line else None
 
@@ -175,6 +176,7 @@ class Execsnoop(EventTool):
         spec.variables["only_parent"] = options.ppid or 0
         spec.programs["returned"].autoload = options.fails
         spec.programs["ended"].autoload = not options.no_exit
+        spec.variables["starts_only"] = options.no_exit
 
     def state(self, obj: Object, options: Options) -> State:
         """Return what to remember."""
@@ -221,7 +223,7 @@ class Execsnoop(EventTool):
         if not state.shows(event.comm, arguments):
             state.arguments.pop(event.pid, None)  # it may have been another program before
             return None
-        if kind == "exec":
+        if kind == "exec" and state.ends:
             state.remember(event.pid, arguments)
         return row | {"file": text_of(rest[:FILE]), "args": arguments, "cut": bool(event.cut)}
 

@@ -1,0 +1,1 @@
+"""Live maps and their specs: typed items, columns, global variables."""

@@ -1,0 +1,226 @@
+"""Keys and values of a map as bytes: codecs, the per-CPU layout, and NumPy dtypes.
+
+A per-CPU value is, for user space, one *slot* for each possible CPU, each slot being the value
+rounded up to 8 bytes (kernel: ``bpf_percpu_hash_copy``, ``bpf_percpu_array_copy``).
+"""
+
+from __future__ import annotations
+
+import sys
+
+from skep.errors import RangeError, TypeMismatchError
+from skep.maps import kinds
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Protocol
+
+    import numpy as np
+
+    from skep.btf.btf import Btf
+    from skep.maps.spec import MapSpec
+
+    class Cell(Protocol):
+        """What turns one key or value into bytes and back (`skep.btf.codec.Codec`)."""
+
+        @property
+        def size(self) -> int:
+            """Bytes of one packed value."""
+
+        def pack(self, value: Any) -> bytes:
+            """Return *value* as `size` bytes."""
+
+        def unpack(self, buffer: Any, offset: int = 0) -> Any:
+            """Return the value at *offset* of *buffer*."""
+
+
+class Index:
+    """The u32 key of array-like maps: plain integers, in the machine's byte order."""
+
+    __slots__ = ()
+
+    size = 4
+
+    def pack(self, value: Any) -> bytes:
+        """Return *value*, anything that is an integer from 0 to 2**32 - 1, as 4 bytes."""
+        try:
+            number = value.__index__()
+        except AttributeError:
+            message = f"an array index is an integer, not {type(value).__name__}"
+            raise TypeMismatchError(message, expected="u32", given=value) from None
+        if not 0 <= number < 1 << 32:
+            raise RangeError(f"{number} is not an array index: expected 0 to 2**32 - 1")
+        return bytes(number.to_bytes(4, sys.byteorder))
+
+    def unpack(self, buffer: Any, offset: int = 0) -> int:
+        """Return the index at *offset*."""
+        return int.from_bytes(buffer[offset : offset + 4], sys.byteorder)
+
+
+class PerCpu:
+    """One value for each possible CPU, as a tuple; *cell* is the codec of one of them."""
+
+    __slots__ = ("cell", "cpus", "size", "slot")
+
+    def __init__(self, cell: Cell, cpus: int) -> None:
+        self.cell = cell
+        self.cpus = cpus
+        self.slot = cell.size + 7 & ~7
+        self.size = self.slot * cpus
+
+    def pack(self, value: Any) -> bytes:
+        """Return a sequence of one value for each possible CPU as padded slots."""
+        if not isinstance(value, (tuple, list)) or len(value) != self.cpus:
+            given = f"{len(value)} values" if isinstance(value, (tuple, list)) else repr(value)
+            message = f"expected a sequence of {self.cpus} values, one for each CPU, not {given}"
+            raise TypeMismatchError(message, expected=f"{self.cpus} values", given=value)
+        pad = bytes(self.slot - self.cell.size)
+        return b"".join([self.cell.pack(one) + pad for one in value])
+
+    def unpack(self, buffer: Any, offset: int = 0) -> tuple[Any, ...]:
+        """Return the tuple of one value for each possible CPU at *offset*."""
+        end = offset + self.size
+        return tuple([self.cell.unpack(buffer, at) for at in range(offset, end, self.slot)])
+
+
+class Cells:
+    """The key and value codecs of one map, made once and never changed (so: thread-safe)."""
+
+    __slots__ = ("cpus", "key", "spec", "value")
+
+    def __init__(self, spec: MapSpec) -> None:
+        self.spec = spec
+        self.key: Cell
+        if spec.type in kinds.INDEXED and spec.key_size == 4:
+            self.key = Index()
+        else:
+            self.key = _cell(spec, "key", spec.key_type_id, spec.key_size)
+        value = _cell(spec, "value", spec.value_type_id, spec.value_size)
+        self.cpus = 0
+        if spec.type in kinds.PER_CPU:
+            from skep.kernel.cpus import possible_cpus
+
+            self.cpus = possible_cpus()
+            value = PerCpu(value, self.cpus)
+        self.value: Cell = value
+
+    @property
+    def key_dtype(self) -> np.dtype[Any]:
+        """The NumPy dtype of one key."""
+        if isinstance(self.key, Index):
+            import numpy as np
+
+            return np.dtype(np.uint32)
+        return _dtype(self.spec.btf, self.spec.key_type_id, self.spec.key_size)
+
+    @property
+    def value_dtype(self) -> np.dtype[Any]:
+        """The NumPy dtype of one value (of one CPU)."""
+        return _dtype(self.spec.btf, self.spec.value_type_id, self.spec.value_size)
+
+    def key_column(self, data: Any, rows: int) -> np.ndarray[Any, Any]:
+        """Return *rows* packed keys as an array over the memory of *data*."""
+        import numpy as np
+
+        return np.ndarray((rows,), self.key_dtype, buffer=data)
+
+    def value_column(self, data: Any, rows: int) -> np.ndarray[Any, Any]:
+        """Return *rows* packed values as an array (per-CPU: (rows, cpus)) over *data*."""
+        import numpy as np
+
+        dtype = self.value_dtype
+        if not self.cpus:
+            return np.ndarray((rows,), dtype, buffer=data)
+        if not rows:  # strides over nothing are an error
+            return np.empty((0, self.cpus), dtype)
+        slot = self.value.size // self.cpus
+        shape, strides = (rows, self.cpus), (self.value.size, slot)
+        return np.ndarray(shape, dtype, buffer=data, strides=strides)
+
+    def pack_keys(self, keys: Any) -> tuple[Any, int]:
+        """Return a column or iterable of keys as (packed bytes, rows)."""
+        return self._pack(keys, self.key, "keys")
+
+    def pack_values(self, values: Any) -> tuple[Any, int]:
+        """Return a column or iterable of values as (packed bytes, rows)."""
+        return self._pack(values, self.value, "values")
+
+    def _pack(self, column: Any, cell: Cell, what: str) -> tuple[Any, int]:
+        if not hasattr(column, "__array_interface__"):
+            packed = [cell.pack(one) for one in column]
+            return b"".join(packed), len(packed)
+        return _pack_array(self, column, cell, what)
+
+
+def _pack_array(cells: Cells, column: Any, cell: Cell, what: str) -> tuple[Any, int]:
+    """Pack a NumPy column: as it is when its dtype matches, cast when no value changes."""
+    import numpy as np
+
+    array = np.asarray(column)
+    dtype = cells.key_dtype if what == "keys" else cells.value_dtype
+    cpus = cells.cpus if what == "values" else 0
+    if array.dtype.names is None and dtype.subdtype is not None:
+        return _pack_rows(array, cell, dtype)
+    shape = (len(array), cpus) if cpus else (len(array),)
+    if array.shape != shape:
+        message = f"map {cells.spec.name!r}: {what} have shape {array.shape}, expected {shape}"
+        raise TypeMismatchError(message, expected=str(shape), given=array.shape)
+    if array.dtype != dtype:
+        if array.dtype.kind not in "biu" or dtype.kind not in "biu":
+            message = f"map {cells.spec.name!r}: {what} are {array.dtype}, expected {dtype}"
+            raise TypeMismatchError(message, expected=str(dtype), given=str(array.dtype))
+        cast = array.astype(dtype)
+        # A negative number in an unsigned column survives the round trip, not the comparison.
+        if not np.array_equal(cast, array):
+            raise RangeError(f"map {cells.spec.name!r}: {what} do not all fit {dtype}")
+        array = cast
+    if not cpus:
+        return np.ascontiguousarray(array).view(np.uint8).reshape(-1), len(array)
+    packed = np.zeros(len(array) * cell.size, np.uint8)
+    cells.value_column(packed, len(array))[...] = array
+    return packed, len(array)
+
+
+def _pack_rows(array: np.ndarray[Any, Any], cell: Cell, dtype: np.dtype[Any]) -> tuple[Any, int]:
+    """Pack values that are arrays themselves, whose dtype has a shape: row by row."""
+    import numpy as np
+
+    base, inner = dtype.subdtype or (dtype, ())
+    if array.shape[1:] != inner or array.dtype != base:
+        packed: Sequence[bytes] = [cell.pack(row.tolist()) for row in array]
+        return b"".join(packed), len(packed)
+    return np.ascontiguousarray(array).view(np.uint8).reshape(-1), len(array)
+
+
+def _cell(spec: MapSpec, what: str, type_id: int, size: int) -> Cell:
+    """Return the codec of the map's key or value, checked against the map's size for it."""
+    from skep.btf.codec import codec, raw_codec
+
+    if spec.btf is None or not type_id or _is_section(spec.btf, type_id):
+        return raw_codec(size)
+    cell = codec(spec.btf, type_id)
+    if cell.size != size:
+        message = (
+            f"map {spec.name!r}: its {what}s are {size} bytes, "
+            f"but the declared type has {cell.size}"
+        )
+        raise TypeMismatchError(message, expected=f"{size} bytes", given=cell.size)
+    return cell
+
+
+def _dtype(btf: Btf | None, type_id: int, size: int) -> np.dtype[Any]:
+    if btf is None or not type_id or _is_section(btf, type_id):
+        import numpy as np
+
+        return np.dtype((np.void, size))
+    from skep.btf.dtype import dtype
+
+    return dtype(btf, type_id)
+
+
+def _is_section(btf: Btf, type_id: int) -> bool:
+    """Tell whether this is a data section, whose values `Variable` reads one by one."""
+    from skep.btf.types import DataSec
+
+    return isinstance(btf.type(type_id), DataSec)

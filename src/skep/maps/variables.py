@@ -1,0 +1,82 @@
+"""`Variable`: a global variable of a loaded object, read and written in place."""
+
+from __future__ import annotations
+
+from skep.errors import KernelError, RangeError, UnsupportedError
+from skep.kernel import bpf
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skep.maps.cells import Cell
+    from skep.maps.map import Map
+
+
+class Variable:
+    """One variable of a data section: `value` reads and writes it while programs run.
+
+    *map* is the section's array map, *offset* and *codec*.size say which of its bytes. Through
+    shared memory where the kernel maps arrays (Linux 5.5): no system call, and aligned integers
+    of 1, 2, 4 or 8 bytes are read and written in one machine access, so never torn; larger
+    values may be. Elsewhere the whole section is looked up, and stored for a write, which can
+    undo what a program wrote to another variable in between: writing then is refused unless
+    it is the section's only variable. Threads may share one.
+    """
+
+    __slots__ = ("_codec", "_map", "_offset", "name")
+
+    def __init__(self, name: str, map: Map, offset: int, codec: Cell) -> None:
+        if offset < 0 or offset + codec.size > map.spec.value_size:
+            message = (
+                f"variable {name!r} ({codec.size} bytes at {offset}) lies outside "
+                f"map {map.name!r} of {map.spec.value_size} bytes"
+            )
+            raise RangeError(message)
+        self.name = name
+        self._map = map
+        self._offset = offset
+        self._codec = codec
+
+    def __repr__(self) -> str:
+        return f"<Variable {self.name!r} in {self._map.name!r}>"
+
+    @property
+    def value(self) -> Any:
+        """The value now, typed by BTF; `ClosedError` once the object is closed."""
+        self._map.fileno()
+        mapping = self._map.memory()
+        if mapping is not None:
+            # bytes() copies 1, 2, 4 and 8 bytes with one load each (memcpy of both C libraries
+            # does), where struct would read byte by byte.
+            end = self._offset + self._codec.size
+            return self._codec.unpack(bytes(mapping.view[self._offset : end]))
+        section = bytearray(self._map.spec.value_size)
+        bpf.map_lookup(self._map.fd, bytes(4), section)
+        return self._codec.unpack(section, self._offset)
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        packed = self._codec.pack(value)
+        self._map.fileno()
+        end = self._offset + len(packed)
+        if self._map.spec.frozen:
+            message = f"variable {self.name!r} is constant: {self._map.name!r} is frozen"
+            hint = "set it on the spec, before load()"
+            raise UnsupportedError(message, hint=hint, feature="write to a constant")
+        mapping = self._map.memory()
+        if mapping is not None:
+            mapping.view[self._offset : end] = packed
+            return
+        section = bytearray(self._map.spec.value_size)
+        if len(packed) != len(section):
+            raise UnsupportedError(
+                f"variable {self.name!r} cannot be written alone: {self._map.name!r} is not mapped",
+                hint="the kernel maps arrays since Linux 5.5",
+                feature="array mmap",
+            )
+        try:
+            bpf.map_update(self._map.fd, bytes(4), packed)
+        except KernelError as error:
+            error.evidence["variable"] = self.name
+            raise
