@@ -100,7 +100,7 @@ def _option(option: Option) -> click.Option:
 
 def execute(tool: Tool, given: dict[str, Any]) -> int:
     """Run *tool* with everything the command line gave; return the exit status."""
-    from skep.errors import NotFoundError, RangeError
+    from skep.errors import RangeError
     from skep.tools.loop import Schedule, run
     from skep.tools.output import choose
 
@@ -115,7 +115,7 @@ def execute(tool: Tool, given: dict[str, Any]) -> int:
             duration=given.get("duration"),
         )
         options = tool.options_of(wanted)
-    except (RangeError, NotFoundError) as error:
+    except RangeError as error:
         raise click.UsageError(str(error)) from error
     if answer := tool.answer(options):
         click.echo(answer)

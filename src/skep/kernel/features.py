@@ -123,6 +123,7 @@ FEATURES: dict[str, Feature] = {
         Feature("btf_decl_tag", "BTF declaration tags", (5, 16), probes.btf_decl_tag),
         Feature("btf_type_tag", "BTF type tags", (5, 17), probes.btf_type_tag),
         Feature("btf_enum64", "64-bit BTF enums", (6, 0), probes.btf_enum64),
+        Feature("arena", "BPF arenas", (6, 9), probes.arena),
         _batch(MapType.HASH, (5, 6)),
         _batch(MapType.LRU_HASH, (5, 6)),
         _batch(MapType.PERCPU_HASH, (5, 6)),

@@ -60,6 +60,12 @@ def ringbuf() -> None:
     bpf.map_create(type=MapType.RINGBUF, key_size=0, value_size=0, max_entries=page_size).close()
 
 
+def arena() -> None:
+    """Create an arena of one page."""
+    flags = MapFlags.MMAPABLE
+    bpf.map_create(type=MapType.ARENA, key_size=0, value_size=0, max_entries=1, flags=flags).close()
+
+
 def array_mmap() -> None:
     """Map the values of an array."""
     flags = MapFlags.MMAPABLE

@@ -15,7 +15,8 @@ def attach(program: Attachable) -> Link:
     """Attach *program* as its section name says, in libbpf's notation.
 
     ``tracepoint/CATEGORY/NAME``, ``tp/...``; ``raw_tp/NAME``, ``raw_tracepoint/...`` and their
-    ``.w`` forms; ``tp_btf/NAME``, ``fentry/NAME``, ``fexit/...``, ``fmod_ret/...``;
+    ``.w`` forms; ``tp_btf/NAME``, ``fentry/NAME``, ``fexit/...``, ``fmod_ret/...``,
+    ``lsm/HOOK``;
     ``uprobe/BINARY:SYMBOL[+OFFSET]``, ``uretprobe/...`` and their ``.s`` forms;
     ``uprobe.multi/BINARY:PATTERN``, ``uretprobe.multi/...``, ``uprobe.session/...``.
 
@@ -36,7 +37,7 @@ def attach(program: Attachable) -> Link:
         from skep.links.raw_tracepoints import raw_tracepoint
 
         return raw_tracepoint(program, target)
-    if kind in {"tp_btf", "fentry", "fexit", "fmod_ret"} and target:
+    if kind in {"tp_btf", "fentry", "fexit", "fmod_ret", "lsm"} and target:
         from skep.links.btf_tracing import tracing
 
         return tracing(program)

@@ -19,11 +19,12 @@ ATTACH_TYPES = (
     AttachType.TRACE_FENTRY,
     AttachType.TRACE_FEXIT,
     AttachType.MODIFY_RETURN,
+    AttachType.LSM_MAC,
 )
 
 
 def tracing(program: Attachable, *, cookie: int = 0) -> Link:
-    """Attach a ``tp_btf``, ``fentry``, ``fexit`` or ``fmod_ret`` program to its own target.
+    """Attach a ``tp_btf``, ``fentry``, ``fexit``, ``fmod_ret`` or ``lsm`` program to its target.
 
     *cookie* needs Linux 6.10 for ``tp_btf`` and 5.19 for the others.
     Raises `PrivilegeError`, `UnsupportedError`, `AttachError`.
@@ -33,7 +34,7 @@ def tracing(program: Attachable, *, cookie: int = 0) -> Link:
         require_type(
             program,
             target,
-            types=(ProgramType.TRACING,),
+            types=(ProgramType.TRACING, ProgramType.LSM),
             attach_types=ATTACH_TYPES,
             sections='"tp_btf/sched_switch" or "fentry/..."',
         )

@@ -53,6 +53,8 @@ def find(
         return Place(hit.file_offset + extra, symbol + (f"+{extra:#x}" if extra else ""))
     if address is not None:
         return Place(binary.file_offset(address + offset), f"{address + offset:#x}")
+    if not offset:  # the file's own header: nobody means it
+        raise RangeError("no place was given", hint="give symbol=, address= or offset=")
     binary.address(offset)  # raises for what is never mapped; the kernel would only say EINVAL
     return Place(offset, f"file offset {offset:#x}")
 

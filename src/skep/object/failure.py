@@ -1,15 +1,21 @@
-"""When the kernel refuses an object's BTF: an older form, or the reason. Imported only then."""
+"""What is said when an object fails to load. Imported only then."""
 
 from __future__ import annotations
 
 from skep.errors import KernelError, LoadError
 from skep.kernel import bpf
+from skep.kernel.capabilities import explain_eperm, map_capabilities, program_capabilities
 from skep.object.btf_layout import downgraded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from skep.btf.btf import Btf
+    from skep.errors import PrivilegeError
     from skep.kernel.fd import FD
+    from skep.object.spec import ObjectSpec
+    from skep.programs.spec import ProgramSpec
 
 _LOG = 1 << 20
 
@@ -41,3 +47,16 @@ def load_older_btf(btf: Btf, name: str, error: KernelError) -> tuple[FD | None, 
         kind="btf",
         log=log,
     )
+
+
+def all_privileges(
+    spec: ObjectSpec, programs: Iterable[ProgramSpec], error: PrivilegeError
+) -> KernelError:
+    """Name at once all that loading *spec* takes, where the kernel names one call's need."""
+    needs = [*error.evidence.get("needs", ())]
+    for each in spec.maps.values():
+        needs += map_capabilities(each.type)
+    for program in programs:
+        needs += program_capabilities(program.type)
+    what = f"loading {spec.name}"
+    return explain_eperm(error.call, what, tuple(dict.fromkeys(needs)), errno=error.errno or 0)

@@ -61,6 +61,11 @@ def load(
         _load_programs(live, chosen, btf, log_level)
         _fill_maps(live)
         ledger.bind(live.maps)
+    except PrivilegeError as error:
+        from skep.object.failure import all_privileges
+
+        live.close()
+        raise all_privileges(spec, chosen, error) from error
     except BaseException:
         live.close()
         raise

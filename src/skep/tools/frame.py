@@ -12,6 +12,8 @@ import mmap
 import os
 import time
 
+from skep.errors import NotFoundError
+from skep.kernel import process
 from skep.tools.options import BUFFER, DURATION, INTERVAL, OUTPUT, TIMESTAMP, Options
 
 TYPE_CHECKING = False
@@ -64,8 +66,14 @@ class Tool:
         return (*self.arguments, *self.options, *self.common)
 
     def options_of(self, given: Mapping[str, Any]) -> Options:
-        """Check *given* options and return all of them. Raises `RangeError`."""
+        """Check *given* options and return all of them.
+
+        Raises `RangeError`, and `NotFoundError` for a ``pid`` that is gone.
+        """
         options = Options.of(self.accepted, given, who=self.name)
+        pid = getattr(options, "pid", None)
+        if pid and not process.exists(pid):
+            raise NotFoundError(f"there is no process {pid}", name=str(pid), where="/proc")
         self.check(options)
         return options
 

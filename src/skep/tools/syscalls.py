@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from skep.errors import NotFoundError, UnsupportedError
+from skep.errors import RangeError, UnsupportedError
 from skep.tools import syscall_numbers
 
 TABLE = 512
@@ -50,18 +50,17 @@ class Syscalls:
         return self.native.get(index, f"syscall_{index}")
 
     def number(self, name: str) -> int:
-        """Return the number of the 64-bit call *name*. Raises `NotFoundError`."""
+        """Return the number of the 64-bit call *name*. Raises `RangeError`."""
         try:
             return self._by_name[name]
         except KeyError:
             from difflib import get_close_matches
 
             close = get_close_matches(name, self._by_name, 3, 0.6)
-            raise NotFoundError(
+            raise RangeError(
                 f"there is no system call {name!r} on {self.machine}",
                 hint=f"did you mean {', '.join(close)}?" if close else "list them with -l",
                 name=name,
-                where=self.machine,
             ) from None
 
     def names(self) -> list[str]:

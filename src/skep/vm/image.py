@@ -20,7 +20,7 @@ import time
 
 from skep.errors import SkepError
 from skep.vm.lock import locked
-from skep.vm.programs import need
+from skep.vm.programs import find, need
 
 # Parts of an installation that no test in a guest runs: they would triple the image.
 LEFT_OUT = re.compile(
@@ -28,15 +28,15 @@ LEFT_OUT = re.compile(
     r"|ruff|grimp|pkg_resources|config-[^/]*|[^/]*__mypyc[^/]*"
     r")(/|$)"
 )
+# Programs that tests use and busybox lacks, or has less of; those that this machine has.
+PROGRAMS = ("setpriv", "unshare", "taskset", "bpftool")
 WEEK = 7 * 24 * 3600
 SIZE = "1536M"  # sparse: what the packages do not fill takes no room
 
 
 def _libraries(programs: list[str]) -> list[str]:
     """List the shared libraries of all *programs*, as the dynamic linker finds them."""
-    listed = subprocess.run(
-        ["ldd", *programs], capture_output=True, text=True, check=False
-    ).stdout
+    listed = subprocess.run(["ldd", *programs], capture_output=True, text=True, check=False).stdout
     return re.findall(r"(/\S+) \(0x", listed)
 
 
@@ -71,7 +71,9 @@ def _files() -> list[str]:
         os.path.join(sys.prefix, "pyvenv.cfg"),
         *packages,
     ]
-    linked = [os.path.realpath(sys.executable)]
+    programs = [path for name in PROGRAMS if (path := find(name))]
+    chosen += programs
+    linked = [os.path.realpath(sys.executable), *map(os.path.realpath, programs)]
     for folder in (os.path.join(library, "lib-dynload"), *packages):
         for root, _, names in os.walk(folder):
             linked += [os.path.join(root, name) for name in names if ".so" in name]
@@ -89,7 +91,7 @@ def _outside() -> frozenset[str]:
     """List the packages of the interpreter below a virtual environment that does not see them."""
     library = sysconfig.get_path("stdlib")
     folders = {os.path.join(library, name) for name in ("site-packages", "dist-packages")}
-    return frozenset(folders - {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
+    return frozenset(folders - set(sys.path))
 
 
 def _key() -> str:

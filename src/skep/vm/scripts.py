@@ -31,7 +31,7 @@ mount -t devpts devpts /dev/pts; mount -t tmpfs shm /dev/shm
 mount -t tracefs tracefs /sys/kernel/tracing; mount -t debugfs debugfs /sys/kernel/debug
 mount -t bpf bpf /sys/fs/bpf; mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t securityfs securityfs /sys/kernel/security
-ip link set lo up
+ip link set lo up; chmod 1777 /tmp /dev/shm
 for port in 1 2 3; do stty -F /dev/ttyS$port raw -echo; done
 cd {folder}
 {environment} {command} >/dev/ttyS1 2>&1 </dev/null
@@ -59,7 +59,7 @@ def run_script(
     """
     assignments = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
     return _RUN.format(
-        path=shlex.quote(f"{programs}:/bin:/sbin:/usr/bin:/usr/sbin"),
+        path=shlex.quote(f"{programs}:/usr/bin:/usr/sbin:/bin:/sbin"),
         folder=shlex.quote(folder),
         environment=assignments,
         command=shlex.join(command),
