@@ -27,6 +27,8 @@ class Target:
             stdout=subprocess.PIPE,
             text=True,
         )
+        # Past this line the dynamic loader's own system calls are over.
+        cast("IO[str]", self.process.stdout).readline()
 
     @property
     def pid(self) -> int:
@@ -80,6 +82,8 @@ static void wait_for_go(void) {
 	while (read(0, &c, 1) == 1 && c != '\n') ;
 }
 int main(int argc, char **argv) {
+	puts("ready");
+	fflush(stdout);
 	wait_for_go();
 	work(argc, argv);
 	puts("");

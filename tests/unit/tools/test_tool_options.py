@@ -64,7 +64,7 @@ def test_refused(tool: str, given: dict[str, object], message: str) -> None:
 
 def test_a_system_call_that_does_not_exist() -> None:
     """Close names are suggested."""
-    with pytest.raises(NotFoundError, match=r"no system call 'openatt'.*openat"):
+    with pytest.raises(RangeError, match=r"no system call 'openatt'.*openat"):
         find("syscount").options_of({"syscall": "openatt"})
 
 

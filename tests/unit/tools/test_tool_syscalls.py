@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from skep.errors import NotFoundError, UnsupportedError
+from skep.errors import RangeError, UnsupportedError
 from skep.tools.syscalls import Syscalls
 
 HEADERS = (
@@ -36,7 +36,7 @@ def test_names() -> None:
     assert calls.name(500) == "syscall_500"
     assert calls.name(1023) == "other"
     assert calls.names() == sorted(calls.names())
-    with pytest.raises(NotFoundError):
+    with pytest.raises(RangeError):
         calls.number("nothing_of_this_name")
 
 
