@@ -64,7 +64,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(ARGS)
 
 docs: $(VENV)/.dev
-	$(BIN)/python -m pytest -q tests/unit/docs $(ARGS)
+	$(BIN)/python -m pytest -q tests/unit/docs tests/kernel/docs $(ARGS)
 
 dist: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet build

@@ -19,8 +19,10 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from skep import build as build
     from skep import errors as errors
     from skep import links as links
+    from skep import tools as tools
     from skep.btf.btf import Btf as Btf
     from skep.btf.kernel import kernel_btf as kernel_btf
     from skep.btf.record import Record as Record
@@ -53,9 +55,11 @@ _PUBLIC = {
     "Record": "skep.btf.record",
     "RingBuffer": "skep.streams.ringbuf",
     "SkepError": "skep.errors",
+    "build": "skep.build",
     "errors": "skep.errors",
     "kernel_btf": "skep.btf.kernel",
     "links": "skep.links",
+    "tools": "skep.tools",
 }
 
 __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604 - the names are strings, in a dict

@@ -6,12 +6,17 @@ A block says after its language what it is a part of: ``c NAME`` and ``python NA
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import pty
 import re
 import selectors
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, cast
@@ -26,6 +31,8 @@ DOCS, EXAMPLES = ROOT / "docs", ROOT / "examples"
 FENCE = re.compile(r"^```(\S*) ?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HOME = "/home/ada/try"  # what the pages call the folder that everything happens in
 PATIENCE = 60.0
+COLOUR = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+BAR = re.compile(r" [█▉▊▋▌▍▎▏]+(?= |$)")
 
 # What a process without privileges is here: user 0, to whom this checkout is readable, less
 # every capability, so that the kernel refuses what it refuses anyone.
@@ -55,7 +62,7 @@ def blocks(page: Path) -> list[Block]:
     """Return the fenced blocks of *page*."""
     text = page.read_text()
     return [
-        Block(*match.groups(), line=text.count("\n", 0, match.start()) + 1)
+        Block(match[1], match[2], match[3], text.count("\n", 0, match.start()) + 1)
         for match in FENCE.finditer(text)
     ]
 
@@ -68,24 +75,32 @@ def prepare(folder: Path) -> None:
 class Run:
     """A command of a page at work. Its output, errors included, is read line by line."""
 
-    def __init__(self, command: str, folder: Path) -> None:
+    def __init__(self, command: str, folder: Path, *, terminal: bool = False) -> None:
         plain = command.removeprefix("sudo ")
         prefix = [] if plain != command else UNPRIVILEGED
         # A resource that is not closed shows up in the output, which then is not the page's.
         settings = {"PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "always::ResourceWarning"}
         self.folder = folder
-        self.process = subprocess.Popen(
-            [*prefix, "bash", "-c", f"exec {plain}" if "\n" not in plain else plain],
-            cwd=folder,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **settings},
-        )
-        self._out = cast("IO[bytes]", self.process.stdout)
+        reader, writer = pty.openpty() if terminal else os.pipe()
+        if terminal:
+            fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 80, 0, 0))
+        try:
+            self.process = subprocess.Popen(
+                [*prefix, "bash", "-c", f"exec {plain}"],
+                cwd=folder,
+                stdin=subprocess.PIPE,
+                stdout=writer,
+                stderr=writer,
+                env={**os.environ, **settings, "TERM": "xterm"},
+            )
+        except BaseException:
+            os.close(reader)
+            raise
+        finally:
+            os.close(writer)
+        self._out = reader
         self._pending = b""
         self._deadline = time.monotonic() + PATIENCE
-        os.set_blocking(self._out.fileno(), False)
 
     @property
     def pid(self) -> int:
@@ -96,16 +111,25 @@ class Run:
         with selectors.DefaultSelector() as ready:
             ready.register(self._out, selectors.EVENT_READ)
             while b"\n" not in self._pending:
-                left = self._deadline - time.monotonic()
-                assert left > 0 and ready.select(left), f"no line after {self._pending!r}"  # noqa: PT018
-                data = os.read(self._out.fileno(), 1 << 16)
+                left = max(0.0, self._deadline - time.monotonic())
+                assert ready.select(left), f"no line after {self._pending!r}"
+                data = self._read()
                 if not data:
                     break
                 self._pending += data
         if not self._pending:
             return None
         line, _, self._pending = self._pending.partition(b"\n")
-        return line.decode().replace(str(self.folder), HOME)
+        text = COLOUR.sub("", line.decode()).rstrip("\r")
+        return text.replace(str(self.folder), HOME)
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(self._out, 1 << 16)
+        except OSError as error:
+            if error.errno != errno.EIO:  # a terminal that nobody writes to any more
+                raise
+            return b""
 
     def until(self, pattern: str) -> list[str]:
         """Return the lines up to the first in which *pattern* is found."""
@@ -141,11 +165,20 @@ class Run:
     def __exit__(self, *_: object) -> None:
         self.process.kill()
         self.process.wait()
-        self._out.close()
+        os.close(self._out)
         cast("IO[bytes]", self.process.stdin).close()
 
 
 def shape(lines: list[str]) -> list[str]:
-    """Return *lines* with every number as 0 and every run of blanks as one."""
-    plain = [re.sub(r"\d+(\.\d+)?", "0", line) for line in lines]
-    return [re.sub(r" +", " ", line).strip() for line in plain]
+    """Return *lines* with what differs from run to run made equal.
+
+    Every number is 0, every run of blanks is one, bars are gone, and of equal lines that follow
+    one another one is left: a histogram may have any number of rows.
+    """
+    made: list[str] = []
+    for line in lines:
+        plain = re.sub(r"\d[\d,]*(\.\d+)?", "0", BAR.sub("", line))
+        plain = re.sub(r"0 ?(ns|µs|ms|s)\b", "0 s", re.sub(r" +", " ", plain).strip())
+        if not made or made[-1] != plain:
+            made.append(plain)
+    return made

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import doctest
+import os
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
-from docs_support import DOCS, Block, Run, blocks, prepare, shape
+from docs_support import DOCS, ROOT, Block, Run, blocks, prepare, shape
 from page_drivers import DRIVERS
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 PAGES = ["getting-started", "maps", "streams", "attaching", "errors", "tools"]
+
+PIN = "/sys/fs/bpf/callers_of_the_docs"
 
 # Not run: how to install (a test of the packaging does) and drawings that a unit test compares.
 STATIC = {"sh", "text"}
@@ -24,7 +24,9 @@ STATIC = {"sh", "text"}
 def test_page(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare(tmp_path)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)  # as Python's prompt has it
     session: dict[str, object] = {"__name__": "__main__"}
+    Path(PIN).unlink(missing_ok=True)  # of a run that was killed
     for block in blocks(DOCS / f"{page}.md"):
         where = f"{page}.md:{block.line}"
         if block.language in {"c", "python"}:
@@ -55,9 +57,7 @@ def run_session(block: Block, session: dict[str, object], where: str) -> None:
     test = doctest.DocTestParser().get_doctest(block.text, session, where, where, block.line)
     assert test.examples, f"{where}: a session without a prompt"
     said: list[str] = []
-    runner = doctest.DocTestRunner(
-        optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE, verbose=False
-    )
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False)
     failed, _ = runner.run(test, out=said.append, clear_globs=False)
     session.update(test.globs)
     assert not failed, "".join(said)
@@ -69,3 +69,23 @@ def test_unprivileged_means_unprivileged(tmp_path: Path) -> None:
         assert int(plain.rest()[0].split()[1], 16) == 0
         assert int(root.rest()[0].split()[1], 16) != 0
     assert subprocess.run(["true"], check=True).returncode == 0
+
+
+def test_readme(tmp_path: Path) -> None:
+    """The program of the first page: its files are named by their first lines."""
+    prepare(tmp_path)
+    for block in blocks(ROOT / "README.md"):
+        name = re.match(r"(?://|#) (\S+)\n", block.text)
+        assert name, f"README.md:{block.line}: the block names no file"
+        (tmp_path / name[1]).write_text(block.text)
+    with Run(".venv/bin/skep build slow.bpf.c", tmp_path) as run:
+        assert run.rest() == ["slow.bpf.o"]
+    with Run("sudo .venv/bin/python slow.py", tmp_path) as run:
+        *batch, stats, count, counts = run.rest()
+    started = re.search(r"\[([\d ]+)\] \[(.*)\]", " ".join(batch))
+    assert started
+    assert "b'sh'" in started[2]
+    assert len(started[1].split()) == len(started[2].split())
+    assert re.match(r"<StreamStats (\d+) produced = \1 delivered \+ 0 lost \+ 0 pending>", stats)
+    assert int(count) >= 1
+    assert f"{os.getuid()}: " in counts or f"({os.getuid()}): " in counts
