@@ -13,6 +13,8 @@ overwrite it.
 
 from __future__ import annotations
 
+from sys import getrefcount
+
 from skep.errors import FormatError, RangeError
 from skep.kernel.memory import Mapping, load_u32, load_u64, store_u64
 from skep.kernel.syscall import page_size
@@ -41,6 +43,7 @@ class Ring:
         "_data_address",
         "_producer",
         "_producer_address",
+        "_rooms",
         "_words",
         "position",
         "size",
@@ -65,6 +68,7 @@ class Ring:
         self._data_address = self._producer_address + page_size
         self._words = self._producer.view[page_size:].cast("I")
         self._array: np.ndarray[Any, Any] | None = None
+        self._rooms: list[np.ndarray[Any, Any]] = []
         self.position = load_u64(self._consumer_address)
 
     def available(self) -> int:
@@ -102,7 +106,25 @@ class Ring:
             self.headers(0, 8)
         assert self._array is not None
         first = self.start >> 2
-        return self._array[first : first + (length >> 2)].copy()
+        copy = self._room(length >> 2)
+        copy[:] = self._array[first : first + (length >> 2)]
+        return copy
+
+    def _room(self, words: int) -> np.ndarray[Any, Any]:
+        """Return memory for a copy: that of an earlier one if nobody looks at it any more.
+
+        Fresh memory costs a page fault for every 4 KiB, which is more than the copy itself.
+        Whoever holds a view of an earlier copy holds a reference to `whole`, its owner.
+        """
+        import numpy as np
+
+        for whole in self._rooms:
+            # 3: the list's, the loop's and the argument's.
+            if len(whole) >= words and getrefcount(whole) == 3:
+                return whole[:words]
+        whole = np.empty(words + words // 4, np.uint32)
+        self._rooms = [whole, *self._rooms[:1]]
+        return whole[:words]
 
     def copy(self, length: int) -> bytes:
         """Return a copy of the next *length* bytes."""
@@ -135,6 +157,7 @@ class Ring:
     def close(self) -> None:
         """Unmap; a second call does nothing."""
         self._array = None
+        self._rooms = []
         self._words = memoryview(b"").cast("I")
         self._consumer.close()
         self._producer.close()
