@@ -91,23 +91,44 @@ class KernelError(SkepError, OSError):
 
 
 class PrivilegeError(KernelError, PermissionError):
-    """The process lacks a capability. `capability` names it, e.g. ``"CAP_BPF"``."""
+    """The process lacks a capability. `capability` names it, e.g. ``"CAP_BPF"``.
+
+    `needs` are all that the call asks for, `missing` those of them that the process lacks
+    (`capability` is the first).
+    """
 
     capability: str = ""
+    needs: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 class LoadError(KernelError):
-    """The kernel refused a map, a BTF blob or a program. `name` says which, `kind` what."""
+    """The kernel refused a map, a BTF blob or a program. `name` says which, `kind` what it is.
+
+    When the reason is known, `expected` and `given` say what the kernel takes and what it got.
+    """
 
     name: str = ""
     kind: str = ""
+    expected: str = ""
+    given: Any = None
 
 
 class VerifierError(LoadError):
-    """The verifier refused a program. `log` is its whole log, `line` the C line it stopped at."""
+    """The verifier refused a program. `log` is its whole log.
+
+    `cause` is the log's last meaningful line, `instruction` the index of the instruction it
+    stopped at (None when the log names none). `file`, `line_number` and `line` are the place in
+    the C source and its text, "" and 0 when the object has no line table. `section` is the
+    program's, `name` the program.
+    """
 
     log: str = ""
     section: str = ""
+    cause: str = ""
+    instruction: int | None = None
+    file: str = ""
+    line_number: int = 0
     line: str = ""
 
 
@@ -143,23 +164,53 @@ class MissingKeyError(SkepError, KeyError):
 
 
 class TypeMismatchError(SkepError, TypeError):
-    """A Python value does not have the shape its BTF type asks for."""
+    """A Python value does not have the shape its BTF type asks for.
+
+    `expected` says what was, `given` is the value or what is wrong with it. `field` is the member
+    or element inside the value, e.g. ``"at.port"`` or ``"[2]"``. For a map, `map` is its name
+    and `role` "key" or "value".
+    """
 
     expected: str = ""
     given: Any = None
+    field: str = ""
+    map: str = ""
+    role: str = ""
 
 
 class RangeError(SkepError, ValueError):
-    """A number does not fit its C type, or an option lies outside its range."""
+    """A number does not fit its C type, or an option lies outside its range.
+
+    For a value of a C type, `expected` is the type and its range, `given` the value; `field`,
+    `map` and `role` are those of `TypeMismatchError`.
+    """
+
+    expected: str = ""
+    given: Any = None
+    field: str = ""
+    map: str = ""
+    role: str = ""
 
 
 class RelocationError(SkepError, ValueError):
-    """A CO-RE relocation cannot be resolved. `type`, `field` and `reason` say why."""
+    """A CO-RE relocation cannot be resolved. `type`, `field` and `reason` say why.
+
+    `field` is the path of the member or the name of the enumerator, "" when the question was
+    about the whole type. `program` and `section` say where it is needed, `file`, `line_number`
+    and `line` the place in the C source, where known; `log` is the verifier's whole log and
+    `errno` its answer, "" and 0 when it was not asked.
+    """
 
     program: str = ""
+    section: str = ""
     type: str = ""
     field: str = ""
     reason: str = ""
+    file: str = ""
+    line_number: int = 0
+    line: str = ""
+    log: str = ""
+    errno: int = 0
 
 
 class ClosedError(SkepError, ValueError):

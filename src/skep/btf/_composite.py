@@ -155,6 +155,7 @@ class Composite(Codec):
                     hint=f"its members are {', '.join(self._indices)}",
                     expected=self.type_name,
                     given=value,
+                    field=path,
                 )
             for union, alternative in self.fields[index].group:
                 if chosen.setdefault(union, alternative) != alternative:
@@ -163,6 +164,7 @@ class Composite(Codec):
                         " member that is given; give one of them",
                         expected=self.type_name,
                         given=value,
+                        field=path,
                     )
         fields = []
         for field in self.fields:
@@ -176,6 +178,7 @@ class Composite(Codec):
                     f"{at_path(path)}{self.type_name} needs a value for its member {field.name!r}",
                     expected=self.type_name,
                     given=value,
+                    field=path,
                 )
             fields.append(field)
         return fields
@@ -188,6 +191,7 @@ class Composite(Codec):
                     f" {len(value)} values given",
                     expected=self.type_name,
                     given=value,
+                    field=path,
                 )
             pairs = list(zip(self.fields, value, strict=True))
         elif isinstance(value, (str, bytes)) or not hasattr(value, "keys"):

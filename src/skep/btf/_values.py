@@ -135,7 +135,7 @@ class Scalar(Codec):
             return
         if self.char in "efd":
             if isinstance(value, (int, float)):
-                raise RangeError(f"{at_path(path)}{value!r} does not fit {self.type_name}")
+                unfit(path, f"{value!r} does not fit {self.type_name}", self.type_name, value)
             mismatch(path, self.type_name, "a number", value)
         check_integer(value, path, self.type_name, 8 * self.size, self.char.islower())
 
@@ -182,7 +182,7 @@ class Enumeration(Scalar):
     def explain(self, value: Any, path: str) -> None:
         if isinstance(value, str):
             if value not in self._values:
-                raise RangeError(f"{at_path(path)}{self.type_name} has no enumerator {value!r}")
+                unfit(path, f"{self.type_name} has no enumerator {value!r}", self.type_name, value)
             return
         super().explain(value, path)
 
@@ -258,6 +258,7 @@ class Raw(Codec):
                 f"{at_path(path)}{self.type_name} takes exactly {self.size} bytes, {length} given",
                 expected=self.type_name,
                 given=value,
+                field=path,
             )
 
 
@@ -298,11 +299,11 @@ class String(Codec):
             mismatch(path, self.type_name, "a string", value)
         data = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
         if len(data) > self.size:
-            raise RangeError(
-                f"{at_path(path)}a string of {len(data)} bytes does not fit {self.type_name}"
-            )
+            text = f"a string of {len(data)} bytes does not fit {self.type_name}"
+            unfit(path, text, self.type_name, value)
         if isinstance(value, str) and "\0" in value:
-            raise RangeError(f"{at_path(path)}a str for {self.type_name} cannot contain NUL")
+            text = f"a str for {self.type_name} cannot contain NUL"
+            unfit(path, text, self.type_name, value)
 
 
 class Numbers(Codec):
@@ -434,7 +435,12 @@ def mismatch(path: str, type_name: str, expected: str, value: Any) -> NoReturn:
         f"{at_path(path)}{type_name} takes {expected}, not {type(value).__name__} {value!r:.60}",
         expected=type_name,
         given=value,
+        field=path,
     )
+
+
+def unfit(path: str, text: str, expected: str, value: Any) -> NoReturn:
+    raise RangeError(f"{at_path(path)}{text}", expected=expected, given=value, field=path)
 
 
 def check_integer(value: Any, path: str, type_name: str, bits: int, signed: bool) -> None:
@@ -444,7 +450,8 @@ def check_integer(value: Any, path: str, type_name: str, bits: int, signed: bool
     high = (1 << (bits - signed)) - 1
     number = value.__index__()
     if not low <= number <= high:
-        raise RangeError(f"{at_path(path)}{number} does not fit {type_name} ({low} to {high})")
+        expected = f"{type_name} ({low} to {high})"
+        unfit(path, f"{number} does not fit {expected}", expected, value)
 
 
 def explain_array(element: Codec, length: int, type_name: str, value: Any, path: str) -> None:
@@ -455,6 +462,7 @@ def explain_array(element: Codec, length: int, type_name: str, value: Any, path:
             f"{at_path(path)}{type_name} takes {length} elements, {len(value)} given",
             expected=type_name,
             given=value,
+            field=path,
         )
     for index, item in enumerate(value):
         element.explain(item, f"{path}[{index}]")

@@ -190,6 +190,20 @@ class Btf:
         # The last byte is 0 (checked), so there is an end.
         return strings[own : strings.index(0, own)].decode("utf-8", "surrogateescape")
 
+    def strings_starting(self, prefix: str) -> list[str]:
+        """Return the strings of this blob and its base that start with *prefix*, sorted.
+
+        A search of all strings, some milliseconds in a kernel's BTF: for messages.
+        """
+        found = set() if self.base is None else set(self.base.strings_starting(prefix))
+        strings, needle = self._strings, b"\0" + prefix.encode("utf-8", "surrogateescape")
+        at = strings.find(needle)
+        while at >= 0 and at + 1 < len(strings):
+            end = strings.index(0, at + 1)
+            found.add(strings[at + 1 : end].decode("utf-8", "surrogateescape"))
+            at = strings.find(needle, end)
+        return sorted(found)
+
     # -- types ----------------------------------------------------------------------------
 
     def type(self, id: int) -> t.Type:

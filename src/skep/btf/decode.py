@@ -149,7 +149,8 @@ def _enum(
     vlen: int,
     string: Callable[[int], str],
 ) -> t.Enum:
-    if size not in {1, 2, 4, 8}:
+    # clang writes an enum that is only declared as one of no size and no values.
+    if size not in {1, 2, 4, 8} and (size or vlen):
         raise BtfError(f"BTF enum {name!r} (type {id}) is {size} bytes long")
     values = []
     if words[item - 2] >> 24 & 0x1F == 6:

@@ -92,7 +92,7 @@ class attaching:  # noqa: N801 - reads as a verb: `with attaching(program, to=..
         if not isinstance(error, KernelError):
             return type(error)(f"{start}: {error.message}", hint=error.hint, **named)
         if number in {errno.EPERM, errno.EACCES}:
-            return self._refused(named)
+            return self._refused(error, named)
         if number == errno.ESRCH and self.pid is not None:
             return NotFoundError(
                 f"{start}: no process has the id {self.pid}",
@@ -105,18 +105,22 @@ class attaching:  # noqa: N801 - reads as a verb: `with attaching(program, to=..
         what, hint = _MEANING.get(number, (error.message, error.hint))
         return AttachError(f"{start}: {what}", hint=hint, **named)
 
-    def _refused(self, named: dict[str, Any]) -> SkepError:
+    def _refused(self, error: KernelError, named: dict[str, Any]) -> SkepError:
         """EPERM and EACCES: a missing capability, or a policy that privilege does not lift."""
         from skep.kernel.capabilities import explain_eperm
 
-        needs = self.needs
+        needs, hint = self.needs, ""
         if named.get("call") == "open":  # tracefs, which may need more where it is not mounted
             needs += tuple(need for need in named.get("needs", ()) if need not in needs)
+        elif named.get("call") == "perf_event_open" and named.get("needs"):
+            # What is enough depends on the event and on a sysctl, and was looked at.
+            needs, hint = named["needs"], error.hint
         what = f"attaching program {self.program.name!r} to {self.to}"
         why = explain_eperm(str(named.get("call", "")), what, needs, errno=named["errno"])
         named |= {"needs": needs, "missing": why.evidence["missing"]}
         if isinstance(why, PrivilegeError):
-            return PrivilegeError(why.message, hint=why.hint, **{**why.evidence, **named})
+            evidence = {**named, "capability": why.capability}
+            return PrivilegeError(why.message, hint=hint or why.hint, **evidence)
         return AttachError(why.message, hint=why.hint, **named)
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import errno
-import os
 
-from skep.elf.binary import Binary, resolve_binary
+from skep.elf.binary import Binary
 from skep.errors import KernelError, NotFoundError, RangeError
 from skep.kernel import bpf
 from skep.kernel.constants import AttachType, MultiFlags, ProgramType
@@ -16,6 +15,7 @@ from skep.links.uprobes import MEANING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     from skep.kernel.fd import FD
@@ -64,7 +64,7 @@ def uprobe_multi(
             check("uprobe_multi_pid")  # it meant one thread: others would be missed silently
         if session and retprobe:
             raise RangeError("session and retprobe exclude each other", hint="give one of them")
-        path = resolve_binary(os.fspath(binary), pid)
+        path = place.resolve(binary, pid, option="symbols=[{!r}]")
         with Binary(path) as elf:
             places = place.find_all(elf, symbols, offsets, cheap=not exact)
         if not places:

@@ -55,16 +55,18 @@ def perf_event(
     period: int | None = None,
     pid: int | None = None,
     cpus: Iterable[int] | None = None,
+    cookie: int = 0,
 ) -> Links:
     """Run *program* for every sample of *event*, by name, or of perf's *type* and *config*.
 
     Give *frequency* (samples a second) or *period* (events per sample; nanoseconds for the
     clocks); the default is 99 a second. Without *pid* there is one link per CPU of *cpus*
     (default: those online now). With *pid* there is one per thread of that process, following
-    it over all CPUs and inherited by the threads and processes it starts.
+    it over all CPUs and inherited by the threads and processes it starts. All links have the same
+    *cookie* (Linux 5.15).
 
     Raises `NotFoundError` for an unknown event or a vanished process, `RangeError`,
-    `PrivilegeError`, `AttachError`.
+    `PrivilegeError`, `UnsupportedError` for a cookie on a kernel without, `AttachError`.
     """
     name = event if type is None else f"perf event {type}:{config}"
     where = f"process {pid}" if pid is not None else "all CPUs" if cpus is None else "some CPUs"
@@ -72,10 +74,10 @@ def perf_event(
         require_type(program, name, types=(ProgramType.PERF_EVENT,), sections='"perf_event"')
         attr = _attr(event, type, config, frequency, period, inherit=pid is not None)
         if pid is None:
-            return Links(_per_cpu(program, attr, name, cpus))
+            return Links(_per_cpu(program, attr, name, cpus, cookie))
         if cpus is not None:
             raise RangeError("pid and cpus exclude each other", hint="leave one of them out")
-        return _per_thread(program, attr, name, pid)
+        return _per_thread(program, attr, name, pid, cookie)
 
 
 def _attr(
@@ -112,7 +114,11 @@ def _attr(
 
 
 def _per_cpu(
-    program: Attachable, attr: perf.PerfEventAttr, name: str, cpus: Iterable[int] | None
+    program: Attachable,
+    attr: perf.PerfEventAttr,
+    name: str,
+    cpus: Iterable[int] | None,
+    cookie: int,
 ) -> Iterator[Link]:
     for cpu in machine.online_cpus() if cpus is None else cpus:
         try:
@@ -121,10 +127,13 @@ def _per_cpu(
             if cpus is None and error.evidence.get("errno") == errno.ENODEV:
                 continue  # went offline since the list was read
             raise
-        yield hold(program, event, kind="perf_event", target=f"{name} on CPU {cpu}")
+        target = f"{name} on CPU {cpu}"
+        yield hold(program, event, kind="perf_event", target=target, cookie=cookie)
 
 
-def _per_thread(program: Attachable, attr: perf.PerfEventAttr, name: str, pid: int) -> Links:
+def _per_thread(
+    program: Attachable, attr: perf.PerfEventAttr, name: str, pid: int, cookie: int
+) -> Links:
     """One link per thread.
 
     perf follows one thread and what it starts *after* its event exists, and what it starts
@@ -133,7 +142,7 @@ def _per_thread(program: Attachable, attr: perf.PerfEventAttr, name: str, pid: i
     """
     for attempt in range(10, 0, -1):
         threads = _threads(pid)
-        links = Links(_each_thread(program, attr, name, pid, threads))
+        links = Links(_each_thread(program, attr, name, pid, threads, cookie))
         if _threads(pid) <= threads or attempt == 1:
             return links
         links.close()
@@ -141,7 +150,12 @@ def _per_thread(program: Attachable, attr: perf.PerfEventAttr, name: str, pid: i
 
 
 def _each_thread(
-    program: Attachable, attr: perf.PerfEventAttr, name: str, pid: int, threads: set[int]
+    program: Attachable,
+    attr: perf.PerfEventAttr,
+    name: str,
+    pid: int,
+    threads: set[int],
+    cookie: int,
 ) -> Iterator[Link]:
     for thread in sorted(threads):
         try:
@@ -151,7 +165,7 @@ def _each_thread(
                 continue  # ended since the list was read
             raise
         target = f"{name} on process {pid}" + (f" thread {thread}" if thread != pid else "")
-        yield hold(program, event, kind="perf_event", target=target, pid=pid)
+        yield hold(program, event, kind="perf_event", target=target, pid=pid, cookie=cookie)
 
 
 def _threads(pid: int) -> set[int]:

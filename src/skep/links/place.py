@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+
+from skep.elf.binary import resolve_binary
 from skep.elf.entry import entry_offset
 from skep.errors import NotFoundError, RangeError
 
@@ -22,6 +25,23 @@ class Place:
     def __init__(self, offset: int, text: str) -> None:
         self.offset = offset
         self.text = text
+
+
+def resolve(binary: str | os.PathLike[str], pid: int | None, *, option: str) -> str:
+    """Return the path of *binary*, as `resolve_binary` does.
+
+    For "libc:malloc", as section names have it, the error says that the function goes into
+    *option*, an example of the keyword to use.
+    """
+    name = os.fspath(binary)
+    try:
+        return resolve_binary(name, pid)
+    except NotFoundError as error:
+        path, _, symbol = name.rpartition(":")
+        if not path or not symbol or error.name != name:
+            raise
+        hint = f"give the function as {option.format(symbol)}"
+        raise NotFoundError(error.message, hint=hint, **error.evidence) from None
 
 
 def find(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from skep.elf.binary import Binary, resolve_binary
+from skep.elf.binary import Binary
 from skep.errors import RangeError
 from skep.kernel import perf
 from skep.kernel.constants import ProgramType
@@ -63,7 +63,9 @@ def uprobe(
     `UnsupportedError`, `RangeError`, `AttachError`.
     """
     kind = "uretprobe" if retprobe else "uprobe"
-    target = f"{binary}:{symbol or hex(address or offset)}"
+    target = str(binary)
+    if symbol or address or offset:
+        target += f":{symbol or hex(address or offset)}"
     with attaching(program, to=f"{kind} {target}", needs=NEEDS, meaning=MEANING, pid=pid):
         require_type(
             program,
@@ -74,7 +76,7 @@ def uprobe(
         )
         if pid is not None and pid <= 0:
             raise RangeError(f"{pid} is not a process id", hint="None means every process")
-        path = resolve_binary(os.fspath(binary), pid)
+        path = place.resolve(binary, pid, option="symbol={!r}")
         with Binary(path) as elf:
             where = place.find(elf, symbol, offset=offset, address=address, cheap=not exact)
         pmu = perf.pmu_type("uprobe")

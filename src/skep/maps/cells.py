@@ -13,7 +13,6 @@ from skep.maps import kinds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import Any, Protocol
 
     import numpy as np
@@ -47,10 +46,12 @@ class Index:
         try:
             number = value.__index__()
         except AttributeError:
-            message = f"an array index is an integer, not {type(value).__name__}"
+            message = f"an array index is an integer, not {type(value).__name__} {value!r:.60}"
             raise TypeMismatchError(message, expected="u32", given=value) from None
         if not 0 <= number < 1 << 32:
-            raise RangeError(f"{number} is not an array index: expected 0 to 2**32 - 1")
+            expected = "0 to 2**32 - 1"
+            message = f"{number} is not an array index: expected {expected}"
+            raise RangeError(message, expected=expected, given=value)
         return bytes(number.to_bytes(4, sys.byteorder))
 
     def unpack(self, buffer: Any, offset: int = 0) -> int:
@@ -76,7 +77,12 @@ class PerCpu:
             message = f"expected a sequence of {self.cpus} values, one for each CPU, not {given}"
             raise TypeMismatchError(message, expected=f"{self.cpus} values", given=value)
         pad = bytes(self.slot - self.cell.size)
-        return b"".join([self.cell.pack(one) + pad for one in value])
+        try:
+            return b"".join([self.cell.pack(one) + pad for one in value])
+        except (TypeMismatchError, RangeError):
+            from skep.maps.failure import misfit_of_one
+
+            raise misfit_of_one(self.cell.pack, value) from None
 
     def unpack(self, buffer: Any, offset: int = 0) -> tuple[Any, ...]:
         """Return the tuple of one value for each possible CPU at *offset*."""
@@ -147,10 +153,27 @@ class Cells:
         return self._pack(values, self.value, "values")
 
     def _pack(self, column: Any, cell: Cell, what: str) -> tuple[Any, int]:
-        if not hasattr(column, "__array_interface__"):
-            packed = [cell.pack(one) for one in column]
-            return b"".join(packed), len(packed)
-        return _pack_array(self, column, cell, what)
+        if hasattr(column, "__array_interface__") and getattr(column, "shape", None) != ():
+            return _pack_array(self, column, cell, what)
+        return self.pack_each(column, cell, what)
+
+    def pack_each(self, column: Any, cell: Cell, what: str) -> tuple[Any, int]:
+        """Return an iterable of *what* ("keys" or "values") as (packed bytes, rows)."""
+        try:
+            ones = iter(column)
+        except TypeError:
+            from skep.maps.failure import not_a_column
+
+            raise not_a_column(self.spec.name, what, column) from None
+        packed: list[bytes] = []
+        try:
+            for one in ones:
+                packed.append(cell.pack(one))  # noqa: PERF401  how many there are is the row
+        except (TypeMismatchError, RangeError) as error:
+            from skep.maps.failure import misfit
+
+            raise misfit(error, self.spec.name, what[:-1], row=len(packed)) from None
+        return b"".join(packed), len(packed)
 
 
 def _pack_array(cells: Cells, column: Any, cell: Cell, what: str) -> tuple[Any, int]:
@@ -160,20 +183,27 @@ def _pack_array(cells: Cells, column: Any, cell: Cell, what: str) -> tuple[Any, 
     array = np.asarray(column)
     dtype = cells.key_dtype if what == "keys" else cells.value_dtype
     cpus = cells.cpus if what == "values" else 0
+    name = cells.spec.name
     if array.dtype.names is None and dtype.subdtype is not None:
-        return _pack_rows(array, cell, dtype)
+        return _pack_rows(cells, array, cell, dtype, what)
     shape = (len(array), cpus) if cpus else (len(array),)
     if array.shape != shape:
-        message = f"map {cells.spec.name!r}: {what} have shape {array.shape}, expected {shape}"
-        raise TypeMismatchError(message, expected=str(shape), given=array.shape)
+        message = f"map {name!r}: {what} have shape {array.shape}, expected {shape}"
+        raise TypeMismatchError(
+            message, expected=str(shape), given=array.shape, map=name, role=what[:-1]
+        )
     if array.dtype != dtype:
         if array.dtype.kind not in "biu" or dtype.kind not in "biu":
-            message = f"map {cells.spec.name!r}: {what} are {array.dtype}, expected {dtype}"
-            raise TypeMismatchError(message, expected=str(dtype), given=str(array.dtype))
+            message = f"map {name!r}: {what} are {array.dtype}, expected {dtype}"
+            raise TypeMismatchError(
+                message, expected=str(dtype), given=str(array.dtype), map=name, role=what[:-1]
+            )
         cast = array.astype(dtype)
         # A negative number in an unsigned column survives the round trip, not the comparison.
         if not np.array_equal(cast, array):
-            raise RangeError(f"map {cells.spec.name!r}: {what} do not all fit {dtype}")
+            wrong = array[cast != array].flat[0].item()
+            message = f"map {name!r}: {what} do not all fit {dtype}: {wrong} does not"
+            raise RangeError(message, expected=str(dtype), given=wrong, map=name, role=what[:-1])
         array = cast
     if not cpus:
         return np.ascontiguousarray(array).view(np.uint8).reshape(-1), len(array)
@@ -182,14 +212,15 @@ def _pack_array(cells: Cells, column: Any, cell: Cell, what: str) -> tuple[Any, 
     return packed, len(array)
 
 
-def _pack_rows(array: np.ndarray[Any, Any], cell: Cell, dtype: np.dtype[Any]) -> tuple[Any, int]:
+def _pack_rows(
+    cells: Cells, array: np.ndarray[Any, Any], cell: Cell, dtype: np.dtype[Any], what: str
+) -> tuple[Any, int]:
     """Pack values that are arrays themselves, whose dtype has a shape: row by row."""
     import numpy as np
 
     base, inner = dtype.subdtype or (dtype, ())
     if array.shape[1:] != inner or array.dtype != base:
-        packed: Sequence[bytes] = [cell.pack(row.tolist()) for row in array]
-        return b"".join(packed), len(packed)
+        return cells.pack_each(array.tolist(), cell, what)
     return np.ascontiguousarray(array).view(np.uint8).reshape(-1), len(array)
 
 
@@ -205,7 +236,9 @@ def _cell(spec: MapSpec, what: str, type_id: int, size: int) -> Cell:
             f"map {spec.name!r}: its {what}s are {size} bytes, "
             f"but the declared type has {cell.size}"
         )
-        raise TypeMismatchError(message, expected=f"{size} bytes", given=cell.size)
+        raise TypeMismatchError(
+            message, expected=f"{size} bytes", given=cell.size, map=spec.name, role=what
+        )
     return cell
 
 

@@ -92,6 +92,11 @@ NO_TYPES = frozenset(
 """The kernel refuses key and value BTF on these (no ``map_check_btf`` that would accept it)."""
 
 
+def entries(count: int) -> str:
+    """Return "1 entry", "2 entries"."""
+    return "1 entry" if count == 1 else f"{count} entries"
+
+
 def type_name(number: int) -> str:
     """Return the UAPI name of a map type in lower case, or its number when it is unknown."""
     return name_of(MapType, number)

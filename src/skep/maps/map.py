@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from skep.errors import ClosedError, MissingKeyError, SkepError, TypeMismatchError, UnsupportedError
+from skep.errors import (
+    ClosedError,
+    KernelError,
+    MissingKeyError,
+    RangeError,
+    SkepError,
+    TypeMismatchError,
+    UnsupportedError,
+)
 from skep.kernel import bpf
 from skep.kernel.constants import MapFlags, MapType
 from skep.maps import batch, kinds
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
     Column: TypeAlias = np.ndarray[Any, Any]
 
 _ABSENT: Any = object()
+_MISFIT = (TypeMismatchError, RangeError)
 
 
 class Map:
@@ -38,9 +47,12 @@ class Map:
     map; entries that come or go meanwhile may or may not be seen. There is no ``len()`` of a hash
     map, as the kernel cannot tell: use `count`.
 
-    Any number of threads may use one map; closing it while another thread is in a call is a
-    `ClosedError` there. Errors of the kernel are `KernelError`; a value that does not fit its
-    type is a `TypeMismatchError` or `RangeError`.
+    Any number of threads may use one map. Close it when they are done with it: a call that
+    starts after `close` raises `ClosedError`, but nothing guards a call that is under way in
+    another thread, whose descriptor number the kernel may give to the next file opened.
+
+    Errors of the kernel are `KernelError`; a key or value that does not fit its type is a
+    `TypeMismatchError` or `RangeError` that names the map, and says which of the two it is.
     """
 
     __slots__ = ("__weakref__", "_cells", "_fd", "_ledger", "_memory", "_streams", "spec")
@@ -55,8 +67,17 @@ class Map:
 
     @classmethod
     def from_pin(cls, path: str) -> Self:
-        """Open the map pinned at *path*, typed by the BTF it was created with."""
-        return cls.from_fd(bpf.obj_get(path))
+        """Open the map pinned at *path*, typed by the BTF it was created with.
+
+        Raises `KernelError`, with ENOENT and the close names when there is no such pin.
+        """
+        try:
+            fd = bpf.obj_get(path)
+        except KernelError as error:
+            from skep.maps.failure import no_pin
+
+            raise no_pin(path, error) from error
+        return cls.from_fd(fd)
 
     @classmethod
     def from_id(cls, id: int) -> Self:
@@ -154,7 +175,11 @@ class Map:
     def __getitem__(self, key: Any) -> Any:
         cells = self.cells
         value = bytearray(cells.value.size)
-        if not bpf.map_lookup(self._fd, cells.key.pack(key), value):
+        try:
+            found = bpf.map_lookup(self._fd, cells.key.pack(key), value)
+        except _MISFIT as error:
+            raise self._misfit(error, "key") from None
+        if not found:
             raise self._missing(key)
         return cells.value.unpack(value)
 
@@ -162,24 +187,39 @@ class Map:
         """Return the value of *key*, or *default* when there is none."""
         cells = self.cells
         value = bytearray(cells.value.size)
-        if not bpf.map_lookup(self._fd, cells.key.pack(key), value):
-            return default
-        return cells.value.unpack(value)
+        try:
+            found = bpf.map_lookup(self._fd, cells.key.pack(key), value)
+        except _MISFIT as error:
+            raise self._misfit(error, "key") from None
+        return cells.value.unpack(value) if found else default
 
     def __contains__(self, key: Any) -> bool:
         cells = self.cells
-        return bpf.map_lookup(self._fd, cells.key.pack(key), bytearray(cells.value.size))
+        try:
+            return bpf.map_lookup(self._fd, cells.key.pack(key), bytearray(cells.value.size))
+        except _MISFIT as error:
+            raise self._misfit(error, "key") from None
 
     def __setitem__(self, key: Any, value: Any) -> None:
         cells = self.cells
-        if self.spec.type in kinds.DESCRIPTORS:
-            packed = _descriptor(value)
-        else:
-            packed = cells.value.pack(value)
-        bpf.map_update(self._fd, cells.key.pack(key), packed)
+        try:
+            if self.spec.type in kinds.DESCRIPTORS:
+                packed = _descriptor(value)
+            else:
+                packed = cells.value.pack(value)
+        except _MISFIT as error:
+            raise self._misfit(error, "value") from None
+        try:
+            bpf.map_update(self._fd, cells.key.pack(key), packed)
+        except _MISFIT as error:
+            raise self._misfit(error, "key") from None
 
     def __delitem__(self, key: Any) -> None:
-        if not bpf.map_delete(self._fd, self.cells.key.pack(key)):
+        try:
+            found = bpf.map_delete(self._fd, self.cells.key.pack(key))
+        except _MISFIT as error:
+            raise self._misfit(error, "key") from None
+        if not found:
             raise self._missing(key)
 
     def pop(self, key: Any, default: Any = _ABSENT) -> Any:
@@ -188,7 +228,11 @@ class Map:
         One atomic call where the kernel has it (hash maps since Linux 5.14), else two.
         """
         cells = self.cells
-        packed, value = cells.key.pack(key), bytearray(cells.value.size)
+        value = bytearray(cells.value.size)
+        try:
+            packed = cells.key.pack(key)
+        except _MISFIT as error:
+            raise self._misfit(error, "key") from None
         try:
             found = bpf.map_lookup_and_delete(self._fd, packed, value)
         except SkepError as error:
@@ -296,6 +340,10 @@ class Map:
         from skep.maps.columns import update
 
         if values is None:
+            if not hasattr(keys, "keys"):
+                from skep.maps.failure import not_a_mapping
+
+                raise not_a_mapping(self.name, keys)
             keys, values = list(keys.keys()), list(keys.values())
         update(self, keys, values, flags)
 
@@ -377,8 +425,15 @@ class Map:
     def _missing(self, key: Any) -> MissingKeyError:
         message = f"map {self.name!r} has no key {key!r}"
         if self.spec.type in kinds.ARRAYS:
-            message = f"map {self.name!r} has {self.spec.max_entries} entries: no index {key!r}"
+            entries = kinds.entries(self.spec.max_entries)
+            message = f"map {self.name!r} has {entries}: no index {key!r}"
         return MissingKeyError(message, key=key, map=self.name)
+
+    def _misfit(self, error: TypeMismatchError | RangeError, role: str) -> SkepError:
+        """Name the map, and the *role* ("key" or "value") of what does not fit."""
+        from skep.maps.failure import misfit
+
+        return misfit(error, self.name, role)
 
 
 def _descriptor(value: Any) -> bytes:
@@ -390,4 +445,7 @@ def _descriptor(value: Any) -> bytes:
     if not isinstance(value, int):
         message = f"expected a map, program or descriptor, not {type(value).__name__}"
         raise TypeMismatchError(message, expected="something with fileno()", given=value)
+    if not 0 <= value < 1 << 31:
+        message = f"{value} is not the number of a descriptor"
+        raise RangeError(message, expected="0 to 2**31 - 1", given=value)
     return value.to_bytes(4, sys.byteorder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from skep.errors import KernelError, LoadError, PrivilegeError, RangeError
+from skep.errors import KernelError, PrivilegeError, RangeError
 from skep.maps import kinds
 
 TYPE_CHECKING = False
@@ -103,7 +103,7 @@ class MapSpec:
         self.autocreate = autocreate
 
     def __repr__(self) -> str:
-        sizes = f"{self.key_size} -> {self.value_size} bytes, {self.max_entries} entries"
+        sizes = f"{self.key_size} -> {self.value_size} bytes, {kinds.entries(self.max_entries)}"
         return f"<MapSpec {self.name!r} {kinds.type_name(self.type)}: {sizes}>"
 
     def copy(self, **changes: Any) -> Self:
@@ -186,8 +186,12 @@ class MapSpec:
                     if error.errno not in (errno.EINVAL, errno.EPERM, errno.ENOTSUP, 524):
                         raise
             return bpf.map_create(**plain)
+        except PrivilegeError:
+            raise
         except KernelError as error:
-            raise self._explain(error) from error
+            from skep.maps.failure import refused
+
+            raise refused(self, error) from error
         finally:
             if inner is not None:
                 inner.close()
@@ -199,20 +203,3 @@ class MapSpec:
         from skep.kernel.cpus import possible_cpus
 
         return possible_cpus()
-
-    def _explain(self, error: KernelError) -> KernelError:
-        """Say which map, with which shape, BPF_MAP_CREATE refused."""
-        if isinstance(error, PrivilegeError):
-            return error
-        shape = (
-            f"{kinds.type_name(self.type)}, key {self.key_size} bytes, value {self.value_size} "
-            f"bytes, {self.max_entries} entries, flags {int(self.flags):#x}"
-        )
-        return LoadError(
-            f"{error.message} ({shape})",
-            errno=error.errno or 0,
-            hint=error.hint,
-            call="BPF_MAP_CREATE",
-            name=self.name,
-            kind="map",
-        )

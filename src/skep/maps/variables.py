@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skep.errors import KernelError, RangeError, UnsupportedError
+from skep.errors import KernelError, RangeError, SkepError, UnsupportedError
 from skep.kernel import bpf
 
 TYPE_CHECKING = False
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from skep.maps.cells import Cell
     from skep.maps.map import Map
+
+
+_SHOWN = 200  # characters of a value in a repr; arrays can be long
 
 
 class Variable:
@@ -39,7 +42,12 @@ class Variable:
         self._codec = codec
 
     def __repr__(self) -> str:
-        return f"<Variable {self.name!r} in {self._map.name!r}>"
+        place = f"Variable {self.name!r} in {self._map.name!r}"
+        try:
+            shown = repr(self.value)
+        except SkepError:  # closed, or out of reach: a repr tells what it can
+            return f"<{place}{' (closed)' if self._map.closed else ''}>"
+        return f"<{place} = {shown if len(shown) <= _SHOWN else shown[:_SHOWN] + '...'}>"
 
     @property
     def value(self) -> Any:

@@ -65,11 +65,13 @@ class Answer:
     For a field's offset, `local_size` and `size` are the field's sizes in bytes on both sides, 0
     where a load's width must stay; `resize_problem` says why a load of another size would be
     wrong. `reason` is "" for a good answer, else the end of a sentence. `type` and `field` name
-    what was asked.
+    what was asked: `field` is a member's path or an enumerator's name, which `is_member` tells,
+    or "" for the whole type.
     """
 
     __slots__ = (
-        "field", "local", "local_size", "reason", "resize_problem", "size", "type", "value",
+        "field", "is_member", "local", "local_size", "reason", "resize_problem", "size", "type",
+        "value",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +79,7 @@ class Answer:
     ) -> None:
         self.type = type
         self.field = field
+        self.is_member = False
         self.value = value
         self.local = local
         self.reason = reason
@@ -87,7 +90,9 @@ class Answer:
     @property
     def subject(self) -> str:
         """The type and field as one phrase, "field pid of struct task_struct"."""
-        return f"{self.field} of {self.type}" if self.field else self.type
+        if not self.field:
+            return f"the layout of {self.type}" if self.is_member else self.type
+        return f"{'field ' if self.is_member else ''}{self.field} of {self.type}"
 
     def outcome(self) -> tuple[int, int, str, str]:
         """Return what two candidates must agree on."""
@@ -132,7 +137,9 @@ class Resolver:
             # not checked: linkers renumber types without touching the code.
             return Answer(title, "", type_id)
         if kind in _FIELD:
-            return self._field(root, title, local_path(self._local, type_id, access), kind)
+            answer = self._field(root, title, local_path(self._local, type_id, access), kind)
+            answer.is_member = True
+            return answer
         if kind in (K.ENUMVAL_EXISTS, K.ENUMVAL_VALUE):
             return self._enumerator(root, title, numbers(access), kind)
         if kind in (K.TYPE_ID_TARGET, K.TYPE_EXISTS, K.TYPE_SIZE, K.TYPE_MATCHES):
@@ -142,7 +149,7 @@ class Resolver:
         raise BtfError(f"a CO-RE relocation about {title} has the unknown kind {kind}")
 
     def _field(self, root: t.Type, title: str, path: Path, kind: int) -> Answer:
-        name = f"field {path.text}" if path.text else "its layout"
+        name = path.text
         local, checked = field_value(path.place, kind)
         answers = []
         reason = ""

@@ -35,20 +35,20 @@ such a helper, and a verifier's log with it is recognised by whoever reads it.""
 
 
 class Poisoned:
-    """Why the instruction at an index was poisoned: the type and field, and the reason."""
+    """Why the instruction at an index was poisoned: what its `Answer` was about, the reason."""
 
-    __slots__ = ("field", "reason", "type")
+    __slots__ = ("field", "reason", "subject", "type")
 
-    def __init__(self, type: str, field: str, reason: str) -> None:
-        self.type = type
-        self.field = field
+    def __init__(self, answer: Answer, reason: str) -> None:
+        self.type = answer.type
+        self.field = answer.field
+        self.subject = answer.subject
         self.reason = reason
 
     @property
     def sentence(self) -> str:
-        """The whole as one sentence's beginning, "field x of struct y cannot be ...: reason"."""
-        subject = f"{self.field} of {self.type}" if self.field else self.type
-        return f"needs {subject}, but {self.reason}"
+        """The whole as a sentence without its subject, "needs field x of struct y, but ..."."""
+        return f"needs {self.subject}, but {self.reason}"
 
 
 def relocate(code: Code, resolver: Resolver, program: str) -> dict[int, Poisoned]:
@@ -63,7 +63,7 @@ def relocate(code: Code, resolver: Resolver, program: str) -> dict[int, Poisoned
         reason = answer.reason or _patch(code, record, answer, program)
         if reason:
             _poison(code, record.index)
-            poisoned[record.index] = Poisoned(answer.type, answer.field, reason)
+            poisoned[record.index] = Poisoned(answer, reason)
     return poisoned
 
 

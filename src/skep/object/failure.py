@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skep.errors import KernelError, LoadError
+from skep.errors import KernelError, LoadError, NotFoundError
 from skep.kernel import bpf
 from skep.kernel.capabilities import explain_eperm, map_capabilities, program_capabilities
 from skep.object.btf_layout import downgraded
@@ -10,6 +10,7 @@ from skep.object.btf_layout import downgraded
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
     from skep.btf.btf import Btf
     from skep.errors import PrivilegeError
@@ -47,6 +48,16 @@ def load_older_btf(btf: Btf, name: str, error: KernelError) -> tuple[FD | None, 
         kind="btf",
         log=log,
     )
+
+
+def left_out(spec: Any, kind: str, owner: str) -> NotFoundError:
+    """Say why the program or map of *spec*, which *owner* has, is not in the kernel."""
+    if kind == "map":
+        what = f"map {spec.name!r} of {owner} was not created"
+        return NotFoundError(what, hint="autocreate is off", name=spec.name, where=owner)
+    hint = "load(programs=) left it out" if spec.autoload else "autoload is off"
+    what = f"program {spec.name!r} of {owner} was not loaded"
+    return NotFoundError(what, hint=hint, name=spec.name, where=owner)
 
 
 def all_privileges(

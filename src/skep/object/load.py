@@ -159,7 +159,7 @@ def _load_program(
     try:
         return program.load(code=code, btf_fd=live.btf_fd, log_level=log_level)
     except VerifierError as error:
-        bad = poisoned.get(error.evidence.get("instruction", -1))
+        bad = None if error.instruction is None else poisoned.get(error.instruction)
         if bad is not None and str(POISON) in error.log:
             _unresolved(program, bad, error)
         if live.btf_error is not None:
@@ -203,7 +203,7 @@ def _unresolved(program: ProgramSpec, bad: Poisoned, error: VerifierError) -> No
 
     message = f"program {program.name!r} (section {program.section!r}) {bad.sentence}"
     if error.line:
-        place = SourceLine(error.evidence["file"], error.evidence["line_number"], error.line)
+        place = SourceLine(error.file, error.line_number, error.line)
         message += f", at {place}"
     raise RelocationError(
         message,
@@ -215,8 +215,10 @@ def _unresolved(program: ProgramSpec, bad: Poisoned, error: VerifierError) -> No
         reason=bad.reason,
         log=error.log,
         errno=error.errno,
+        file=error.file,
+        line_number=error.line_number,
         line=error.line,
-    ) from error
+    ) from None  # what the verifier says of a poisoned call would only be in the way
 
 
 def _fill_maps(live: Object) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from skep.errors import ClosedError
+from skep.object.spec import Named, counted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
     from typing import Any, Self
 
@@ -18,8 +22,31 @@ if TYPE_CHECKING:
     from skep.programs.program import Program
 
 
-class LiveVariables:
-    """The variables of a loaded object by name; ``variables["x"] = 1`` stores at once."""
+class Loaded(Named):
+    """The loaded programs or created maps by name.
+
+    A name that the spec has, and that was left out, is a `NotFoundError` that says so.
+    """
+
+    __slots__ = ("specs",)
+
+    def __init__(self, kind: str, owner: str, specs: dict[str, Any]) -> None:
+        super().__init__(kind, owner)
+        self.specs = specs
+
+    def __missing__(self, name: str) -> Any:
+        if name not in self.specs:
+            return super().__missing__(name)
+        from skep.object.failure import left_out
+
+        raise left_out(self.specs[name], self.kind, self.owner)
+
+
+class LiveVariables(Mapping[str, "Variable"]):
+    """The variables of a loaded object by name; ``variables["x"] = 1`` stores at once.
+
+    Each is a `Variable`, whose `value` is read anew every time.
+    """
 
     __slots__ = ("_live", "_maps", "_specs")
 
@@ -42,24 +69,31 @@ class LiveVariables:
     def __setitem__(self, name: str, value: Any) -> None:
         self[name].value = value
 
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the variable called *name*, or *default* when there is none."""
+        return self[name] if name in self._specs else default
+
     def __contains__(self, name: object) -> bool:
         return name in self._specs
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[str]:
         return iter(self._specs)
 
     def __len__(self) -> int:
         return len(self._specs)
+
+    def __repr__(self) -> str:
+        return f"<Live{repr(self._specs)[1:]}"
 
 
 class Object:
     """A loaded object: owns its programs, its maps, and the links that `attach()` makes.
 
     A context manager; `close()` detaches, then closes everything. `programs` and `maps` are dicts
-    by name (`NotFoundError` for others), `variables` the global variables, `spec` what it was
-    loaded from. `btf_fd` is the object's BTF in the kernel, None without; `btf_error` why the
-    kernel refused it; `borrowed` names the maps that belong to somebody else. Made by
-    `ObjectSpec.load()`. Reading maps from several threads is safe, closing is not.
+    by name (`NotFoundError` for others), `variables` a mapping of the global variables by name,
+    `spec` what it was loaded from. `btf_fd` is the object's BTF in the kernel, None without;
+    `btf_error` why the kernel refused it; `borrowed` names the maps that belong to somebody
+    else. Made by `ObjectSpec.load()`. Reading maps from several threads is safe, closing is not.
     """
 
     __slots__ = (
@@ -75,11 +109,9 @@ class Object:
     )  # fmt: skip
 
     def __init__(self, spec: ObjectSpec) -> None:
-        from skep.object.spec import Named
-
         self.spec = spec
-        self.programs: dict[str, Program] = Named("program", spec.name)
-        self.maps: dict[str, Map] = Named("map", spec.name)
+        self.programs: dict[str, Program] = Loaded("program", spec.name, spec.programs)
+        self.maps: dict[str, Map] = Loaded("map", spec.name, spec.maps)
         self.variables = LiveVariables(spec.variables, self.maps)
         self.btf_error: Exception | None = None
         self.btf_fd: FD | None = None
@@ -98,8 +130,8 @@ class Object:
         return self._closed
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else f"{len(self.programs)} programs"
-        return f"<Object {self.name}: {state}, {len(self.maps)} maps>"
+        state = "closed" if self._closed else counted(len(self.programs), "program")
+        return f"<Object {self.name}: {state}, {counted(len(self.maps), 'map')}>"
 
     def attach(self, *names: str) -> Links:
         """Attach the programs called *names*, or every one whose section name says where.

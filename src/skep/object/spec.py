@@ -33,6 +33,11 @@ class Named(dict[str, "Any"]):
         raise unknown_name(name, self, self.kind, self.owner)
 
 
+def counted(count: int, what: str) -> str:
+    """Return "1 map", "2 maps"."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 class ObjectSpec:
     """A BPF object file as plain data, parsed without a kernel, the same on every machine.
 
@@ -85,7 +90,9 @@ class ObjectSpec:
                 data = file.read()
         except FileNotFoundError as error:
             name = os.fspath(path)
-            raise NotFoundError(f"there is no object file {name}", name=name) from error
+            source = name.removesuffix(".o") + ".c"
+            hint = f"compile it: skep build {source}" if os.path.isfile(source) else ""
+            raise NotFoundError(f"there is no object file {name}", hint=hint, name=name) from error
         except OSError as error:
             name = os.fspath(path)
             message = f"the object file {name} cannot be read: {error.strerror}"
@@ -101,8 +108,8 @@ class ObjectSpec:
 
     def __repr__(self) -> str:
         return (
-            f"<ObjectSpec {self.name}: {len(self.programs)} programs, {len(self.maps)} maps,"
-            f" {len(self.variables)} variables>"
+            f"<ObjectSpec {self.name}: {counted(len(self.programs), 'program')},"
+            f" {counted(len(self.maps), 'map')}, {counted(len(self.variables), 'variable')}>"
         )
 
     def copy(self) -> Self:

@@ -93,6 +93,10 @@ class Variables(Mapping[str, VariableSpec]):
     def __len__(self) -> int:
         return len(self._by_name)
 
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the variable called *name*, or *default* when there is none."""
+        return self._by_name.get(name, default)
+
     def __repr__(self) -> str:
         return f"<Variables of {self._object}: {', '.join(self._by_name) or 'none'}>"
 
@@ -121,7 +125,19 @@ def unknown_name(name: str, known: Mapping[str, Any], kind: str, object_name: st
     """Make the error for a *kind* ("map") called *name* that the object does not have."""
     from difflib import get_close_matches
 
-    close = get_close_matches(name, known, 3, 0.6) or sorted(known)[:8]
-    hint = f"there is {', '.join(close)}" if close else f"it has no {kind}s"
+    # What a user declared: not the data sections, nor the ledgers that come with ring buffers.
+    own = [each for each in known if kind != "map" or not _is_made(each, known)]
+    close = get_close_matches(name, own, 3, 0.6) or get_close_matches(name, known, 3, 0.6)
+    close = close or sorted(own)[:8]
+    hint = f"there {'is' if len(close) == 1 else 'are'} {', '.join(close)}"
+    if not close:
+        hint = f"it has no {kind}s"
     message = f"{object_name} has no {kind} {name!r}"
     return NotFoundError(message, hint=hint, name=name, where=object_name)
+
+
+def _is_made(name: str, maps: Mapping[str, Any]) -> bool:
+    """Whether the map *name* is a data section or the ledger of another one."""
+    from skep.object.ledger import SUFFIX
+
+    return name.startswith(".") or (name.endswith(SUFFIX) and name.removesuffix(SUFFIX) in maps)

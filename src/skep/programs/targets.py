@@ -24,6 +24,9 @@ _PREFIX = {
 }
 
 
+_NO_FUNCTION = "it may be inlined, renamed, or in a module"
+
+
 def target_id(spec: ProgramSpec, kernel: Btf | None = None) -> int:
     """Return the BTF id of *spec*'s target in *kernel* (the running one's by default).
 
@@ -56,8 +59,20 @@ def target_id(spec: ProgramSpec, kernel: Btf | None = None) -> int:
     )
     raise NotFoundError(
         message,
-        hint="it may be inlined, renamed, or in a module" if not prefix else "",
+        hint=_similar(kernel, prefix, spec.attach_to, kind) if prefix else _NO_FUNCTION,
         name=spec.attach_to,
         where=kernel.name,
         program=spec.name,
     )
+
+
+def _similar(kernel: Btf, prefix: str, name: str, kind: Kind) -> str:
+    """Return a hint with the targets of that kind whose names come close to *name*."""
+    from difflib import get_close_matches
+
+    # A category, as the section "tracepoint/" takes one, is no part of these names.
+    name = name.rpartition("/")[2]
+    known = [text.removeprefix(prefix) for text in kernel.strings_starting(prefix)]
+    close = get_close_matches(name, known, n=4, cutoff=0.6)
+    close = [each for each in close if kernel.find(prefix + each, kind)]
+    return f"did you mean {', '.join(close)}?" if close else "it may be in a module"

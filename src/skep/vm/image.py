@@ -17,6 +17,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+from contextlib import suppress
 
 from skep.errors import SkepError
 from skep.vm.lock import locked
@@ -112,7 +113,8 @@ def build(cache: str) -> str:
     path = os.path.join(cache, f"root-{_key()}.ext4")
     with locked(cache):
         if os.path.exists(path):
-            os.utime(path)
+            with suppress(PermissionError):  # another user's cache
+                os.utime(path)
             return path
         make = need("mke2fs", "e2fsprogs")
         with tempfile.TemporaryDirectory(dir=cache, prefix="image-") as scratch:

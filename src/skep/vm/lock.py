@@ -13,8 +13,14 @@ if TYPE_CHECKING:
 
 @contextmanager
 def locked(cache: str) -> Iterator[None]:
-    """Hold the cache folder *cache*, made when missing; other processes and threads wait."""
+    """Hold the cache folder *cache*, made when missing; other processes and threads wait.
+
+    Another user's cache can be held as well, to look into it.
+    """
     os.makedirs(cache, exist_ok=True)
-    with open(os.path.join(cache, ".lock"), "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    number = os.open(os.path.join(cache, ".lock"), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(number)

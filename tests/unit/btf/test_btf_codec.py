@@ -215,8 +215,14 @@ def test_errors_name_the_member(
     world: World, value: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     whole = {"pid": 7, "ok": True, "comm": "bash", "at": (1, 2)} | value
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=message) as caught:
         world.codec(event(world)).pack(whole)
+    raised = caught.value
+    assert isinstance(raised, RangeError | TypeMismatchError)
+    path, colon, _ = raised.message.partition(": ")
+    assert raised.field == (path if colon else "")
+    assert raised.given is not None
+    assert raised.expected
 
 
 def test_errors_of_single_values(world: World) -> None:

@@ -98,6 +98,9 @@ def test_a_per_cpu_value_needs_one_for_each_cpu() -> None:
         cell.pack([b"1234"] * 3)
     with pytest.raises(TypeMismatchError, match="sequence of 4 values"):
         cell.pack(7)
+    with pytest.raises(TypeMismatchError, match=r"^\[2\]: 4 bytes takes exactly 4") as caught:
+        cell.pack([b"1234", b"1234", b"12", b""])
+    assert (caught.value.field, caught.value.given) == ("[2]", b"12")
 
 
 def test_without_btf_values_are_bytes_of_the_exact_size() -> None:

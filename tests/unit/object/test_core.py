@@ -144,6 +144,7 @@ def test_a_type_that_is_missing() -> None:
     answer = ask(local, target, mine, "0:0", K.FIELD_BYTE_OFFSET)
     assert "has no such type" in answer.reason
     assert answer.subject == "field a of struct s"
+    assert answer.field == "a"
 
 
 def test_type_ids() -> None:

@@ -14,7 +14,9 @@ from skep.kernel.constants import MapFlags, MapType, ProgramType
 from skep.object.spec import ObjectSpec
 
 if TYPE_CHECKING:
-    from conftest import CompileBpf
+    from pathlib import Path
+
+    from compiling import CompileBpf
 
 SOURCE = r"""
 #include <skep/bpf.h>
@@ -170,6 +172,33 @@ def test_names_that_do_not_exist_suggest_others(spec: ObjectSpec) -> None:
         spec.maps["count"]
     with pytest.raises(NotFoundError, match="no program 'frist'"):
         spec.programs["frist"]
+
+
+def test_lists_of_names_leave_out_what_nobody_declared(spec: ObjectSpec) -> None:
+    assert {"events_ledger", ".rodata", ".bss"} <= set(spec.maps)
+    with pytest.raises(NotFoundError) as caught:
+        spec.maps["zzzzzz"]
+    assert caught.value.hint == "there are counts, events, hidden, inner1, outer"
+    with pytest.raises(NotFoundError, match=r"no map 'hiden' \(there is hidden\)"):
+        spec.maps["hiden"]
+    with pytest.raises(NotFoundError, match=r"no map 'rodata' \(there are .rodata, "):
+        spec.maps["rodata"]
+    del spec.maps["events"]
+    with pytest.raises(NotFoundError, match="events_ledger"):  # then it is a map like others
+        spec.maps["zzzzzz"]
+
+
+def test_a_missing_file_whose_source_is_there_can_be_built(tmp_path: Path) -> None:
+    missing = tmp_path / "x.bpf.o"
+    with pytest.raises(NotFoundError) as caught:
+        ObjectSpec.from_file(missing)
+    assert caught.value.hint == ""
+    source = tmp_path / "x.bpf.c"
+    source.write_text("")
+    with pytest.raises(NotFoundError) as caught:
+        ObjectSpec.from_file(missing)
+    assert caught.value.message == f"there is no object file {missing}"
+    assert caught.value.hint == f"compile it: skep build {source}"
 
 
 def test_programs(spec: ObjectSpec) -> None:
