@@ -41,6 +41,13 @@ run: $(VENV)/.run
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)
 
+# First the runner itself, then the tests of the kernel in one guest for each series. Arguments
+# that are paths replace these tests: make test-vm ARGS='tests/vm -k fentry'
+test-vm: $(VENV)/.dev
+	$(BIN)/python -m skep.vm --install
+	$(if $(ARGS),,$(BIN)/python -m pytest -q tests/vm_runner)
+	$(BIN)/python tests/in_guests.py $(ARGS)
+
 lint: $(VENV)/.dev check-objects
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -55,7 +55,7 @@ def build_peer(name: str) -> str:
     program = OUT / name
     source = HERE / "peers" / f"{name}.c"
     if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
-        command = [compiler, "-O2", "-Wall", "-Werror", "-o", program, source, "-lbpf"]
+        command = [compiler, "-O2", "-Wall", "-Werror", "-o", str(program), str(source), "-lbpf"]
         subprocess.run(command, check=True)
     return str(program)
 
@@ -68,7 +68,7 @@ def build_object(name: str) -> str:
     return str(path)
 
 
-def elapsed(command: Sequence[str]) -> float:
+def elapsed(command: list[str]) -> float:
     """Run *command* and return its wall-clock time from fork to exit, in milliseconds."""
     start = time.perf_counter()
     pid = os.posix_spawn(command[0], command, os.environ)

@@ -3,63 +3,73 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+import compiling
 import pytest
-
-from skep.build.compiler import compile as compile_source
+from needs import justified
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-ROOT = Path(__file__).parent.parent
-CACHE = ROOT / ".cache" / "bpf"
+    from compiling import CompileBpf, CompileC
 
-
-class CompileBpf(Protocol):
-    """The type of the `compile_bpf` fixture."""
-
-    def __call__(self, source: str, *, target: str = ..., compiler: str = ...) -> Path:
-        """Compile C *source* text and return the object's path."""
+HERE = Path(__file__).parent
+# Run only when named on the command line: tests/vm is for kernels that a make test may not meet
+# (it is run in guests), tests/vm_runner boots guests.
+ON_DEMAND = (HERE / "vm", HERE / "vm_runner")
 
 
 @pytest.fixture(scope="session")
 def compile_bpf() -> CompileBpf:
-    """Compile BPF C given as text with the pinned compiler.
-
-    Objects are kept in the checkout's cache under a digest of the text and the headers, so that
-    guests, which have no compiler, find what the host built.
-    """
-    headers = hashlib.sha256()
-    for header in sorted((ROOT / "src" / "skep" / "include").rglob("*.h")):
-        headers.update(header.read_bytes())
+    """Compile BPF C given as text with the pinned compiler; each text once (`compiling`)."""
 
     def compile_bpf(source: str, *, target: str = "bpfel", compiler: str = "ziglang") -> Path:
-        key = f"{headers.hexdigest()} {target} {compiler}\n{source}"
-        output = CACHE / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.bpf.o"
-        if not output.exists():
-            CACHE.mkdir(parents=True, exist_ok=True)
-            text = output.with_suffix(".c")
-            text.write_text(source)
-            compile_source(str(text), str(output), target=target, compiler=compiler)
-        return output
+        return compiling.bpf(source, target, compiler)
 
     return compile_bpf
+
+
+@pytest.fixture(scope="session")
+def compile_c() -> CompileC:
+    """Compile C given as text for this machine; each text once (`compiling`)."""
+    return compiling.c
+
+
+def pytest_sessionstart() -> None:
+    """Keep the cache of compiled programs small."""
+    compiling.prune()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what runs only when it is named."""
+    if collection_path not in ON_DEMAND:
+        return None
+    named = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
+    wanted = any(path.is_relative_to(collection_path) for path in named)
+    return None if wanted else True
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn a skip into a failure where everything must run (``SKEP_NO_SKIP=1``)."""
+    """Turn a skip into a failure where everything must run (``SKEP_NO_SKIP=1``).
+
+    In a guest too, unless the reason is one of `needs`.
+    """
     report = yield
-    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("SKEP_NO_SKIP"):
-        report.outcome = "failed"
-        report.longrepr = f"skipped although SKEP_NO_SKIP is set: {report.longrepr}"
+    if report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if os.environ.get("SKEP_NO_SKIP"):
+            report.outcome = "failed"
+            report.longrepr = f"skipped although SKEP_NO_SKIP is set: {reason}"
+        elif "SKEP_GUEST" in os.environ and not justified(reason):
+            report.outcome = "failed"
+            report.longrepr = f"skipped in a guest, for no reason of tests/needs.py: {reason}"
     return report
 
 
@@ -91,10 +101,14 @@ def no_leaks() -> Iterator[None]:
     """Fail the test that leaves a descriptor, mapping, thread or child behind."""
     descriptors, mappings = _descriptors(), _mappings()
     threads, children = set(threading.enumerate()), _children()
+
+    def left() -> list[str]:
+        found = [w for n, w in _descriptors().items() if descriptors.get(n) != w]
+        found += [f"{_mappings() - mappings} mappings"] if _mappings() > mappings else []
+        found += [str(thread) for thread in set(threading.enumerate()) - threads]
+        return found + [f"process {child}" for child in _children() - children]
+
     yield
-    gc.collect()
-    leaked = {n: what for n, what in _descriptors().items() if descriptors.get(n) != what}
-    assert not leaked, f"descriptors left open: {leaked}"
-    assert _mappings() <= mappings, "mappings left behind"
-    assert set(threading.enumerate()) <= threads, "threads left running"
-    assert _children() <= children, "children left behind"
+    if left():
+        gc.collect()  # what hangs in a cycle is not a leak, but a ResourceWarning if it is ours
+    assert not left(), f"left behind: {left()}"

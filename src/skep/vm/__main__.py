@@ -16,6 +16,7 @@ from skep.errors import SkepError
 from skep.vm import guest, image, kernels, programs
 
 TIME_OVER, NO_GUEST = 124, 125  # what timeout(1) and docker-run(1) exit with
+SKEP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _printing = threading.Lock()
 
 
@@ -59,7 +60,7 @@ def _one(series: str, root: str, command: list[str], options: argparse.Namespace
             kernel,
             root,
             command,
-            files=options.files,
+            files=[SKEP, *options.files],  # an editable installation is not in the image
             folder=os.getcwd(),
             environment={k: v for k, v in os.environ.items() if k.startswith("SKEP_")},
             memory=options.memory,

@@ -114,7 +114,8 @@ def fetch(series: str, cache: str) -> Kernel:
     """
     with locked(cache):
         cached = newest(series, os.listdir(cache))
-        package, index = cached, []
+        package = cached
+        index: list[str] = []
         if find("apt-get") is None:
             if cached is None:
                 message = "guest kernels are Debian packages, and this machine has no apt"

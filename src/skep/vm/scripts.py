@@ -33,7 +33,7 @@ mount -t bpf bpf /sys/fs/bpf; mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t securityfs securityfs /sys/kernel/security
 ip link set lo up; chmod 1777 /tmp /dev/shm
 for port in 1 2 3; do stty -F /dev/ttyS$port raw -echo; done
-cd {folder}
+mkdir -p {folder}; cd {folder}
 {environment} {command} >/dev/ttyS1 2>&1 </dev/null
 status=$?
 dmesg -n 1

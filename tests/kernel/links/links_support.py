@@ -7,11 +7,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-import pytest
-
 from skep.kernel import bpf
 from skep.kernel.constants import AttachType, MapType, ProgramType
-from skep.kernel.features import check, feature
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,13 +118,6 @@ def ids(kind: bpf.Kind) -> set[int]:
         found.add(last)
         last = bpf.next_id(kind, last)
     return found
-
-
-def need(name: str) -> None:
-    """Skip on a kernel too old for the feature *name*; fail on one that should have it."""
-    if not feature(name).expected:
-        pytest.skip(f"this kernel is too old for {name}")
-    check(name)
 
 
 TARGET = r"""

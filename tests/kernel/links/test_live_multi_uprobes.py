@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from links_support import Counter, Target, need
+from links_support import Counter, Target
+from needs import need
 
 from skep.elf.binary import Binary
 from skep.errors import AttachError, NotFoundError, RangeError

@@ -7,7 +7,8 @@ import subprocess
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
-from links_support import Target, ids, need
+from links_support import Target, ids
+from needs import need
 
 import skep
 from skep.errors import NotFoundError, UnsupportedError

@@ -8,7 +8,8 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from links_support import Counter, ids, need
+from links_support import Counter, ids
+from needs import need
 
 from skep.btf.kernel import kernel_btf
 from skep.btf.types import Kind

@@ -279,6 +279,20 @@ def test_what_does_not_exist_is_said(
     assert "hidden" in str(error)
 
 
+def test_a_symbol_in_the_name_of_the_binary_is_recognised(counter: Counter) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        uprobe(counter, "libc:malloc")
+    assert caught.value.hint == "give the function as symbol='malloc'"
+    assert "to uprobe libc:malloc: there is no program or library called" in caught.value.message
+    with pytest.raises(NotFoundError, match=r"the function as symbol='readline'"):
+        uprobe(counter, "/no/bash:readline")
+    with pytest.raises(NotFoundError) as caught:
+        uprobe(counter, "/no/bash", symbol="readline")
+    assert "symbol=" not in caught.value.hint
+    with pytest.raises(RangeError, match=r"uprobe libc: no place was given \(give symbol="):
+        uprobe(counter, "libc")
+
+
 def test_what_cannot_be_probed_is_said(counter: Counter, target_path: Path, tmp_path: Path) -> None:
     text = tmp_path / "script"
     text.write_text("#!/bin/sh\nexit 0\n" * 10)

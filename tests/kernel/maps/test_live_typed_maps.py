@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from needs import need
 
 import skep
 from skep.errors import (
@@ -20,14 +23,15 @@ from skep.errors import (
 )
 from skep.kernel.constants import MapFlags, MapType, UpdateFlags
 from skep.kernel.cpus import possible_cpus
+from skep.kernel.syscall import page_size
 from skep.maps import batch
 from skep.maps.map import Map
 from skep.maps.spec import MapSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from conftest import CompileBpf
+    from compiling import CompileBpf
 
 SOURCE = """// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include <skep/bpf.h>
@@ -335,7 +339,8 @@ def test_array_batches_end_exactly_at_the_last_entry(entries: int) -> None:
         assert keys.tolist() == list(range(entries))
         assert values[-1].tobytes() == b"last"
         assert sum(1 for _ in array.items()) == entries
-        with pytest.raises(MissingKeyError, match=f"has {entries} entries: no index {entries}"):
+        noun = "entry" if entries == 1 else "entries"
+        with pytest.raises(MissingKeyError, match=f"has {entries} {noun}: no index {entries}"):
             array[entries]
 
 
@@ -405,6 +410,8 @@ def test_a_map_type_without_batches_is_read_key_by_key() -> None:
     ],
 )
 def test_other_kinds_can_be_created(kind: MapType, sizes: tuple[int, int, int, int]) -> None:
+    if kind is MapType.ARENA:
+        need("arena")
     key_size, value_size, entries, flags = sizes
     spec = MapSpec(
         name=kind.name.lower(),
@@ -438,17 +445,170 @@ def test_maps_in_maps_take_maps_and_give_ids() -> None:
         with Map.from_id(inside.id) as again:
             again[0] = b"12345678"
         assert inside[0] == b"12345678"
-        with pytest.raises(TypeMismatchError, match="expected a map, program or descriptor"):
+        with pytest.raises(
+            TypeMismatchError, match="'outer', value: expected a map, program or descriptor"
+        ):
             outside[0] = "inner"
+        with pytest.raises(RangeError, match="'outer', value: -1 is not the number of a desc"):
+            outside[0] = -1
 
 
 def test_a_refused_map_is_named_with_its_shape() -> None:
-    spec = MapSpec(name="broken", type=MapType.HASH, key_size=0, value_size=4, max_entries=4)
+    spec = MapSpec(
+        name="broken", type=MapType.HASH, key_size=4, value_size=4, max_entries=1, flags=1 << 24
+    )
     with pytest.raises(
-        LoadError, match=r"map 'broken' .*key 0 bytes, value 4 bytes, 4 entries"
+        LoadError, match=r"map 'broken' .*key 4 bytes, value 4 bytes, 1 entry, flags 0x1000000"
     ) as e:
         spec.create()
     assert (e.value.name, e.value.kind, e.value.call) == ("broken", "map", "BPF_MAP_CREATE")
+
+
+LPM, STACKS = MapType.LPM_TRIE, MapType.STACK_TRACE
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes", "words", "given"),
+    [
+        (MapType.RINGBUF, (0, 0, 5000), "at least {page} (a page), not 5000", 5000),
+        (MapType.RINGBUF, (0, 0, 0), "max_entries, its bytes, must be a power of two", 0),
+        (MapType.RINGBUF, (0, 0, 2048), "not 2048 (set max_entries to {page})", 2048),
+        (MapType.USER_RINGBUF, (0, 0, 12288), "not 12288 (set max_entries to 16384)", 12288),
+        (MapType.HASH, (4, 4, 0), "max_entries must be 1 or more, not 0", 0),
+        (MapType.HASH, (0, 4, 4), "the key size must be 1 byte or more, not 0", 0),
+        (MapType.HASH, (4, 0, 4), "the value size must be 1 byte or more, not 0", 0),
+        (MapType.ARRAY, (8, 4, 4), "the key size must be 4 bytes, an index, not 8", 8),
+        (MapType.QUEUE, (4, 4, 4), "must be 0 bytes, for it has no keys, not 4", 4),
+        (MapType.PROG_ARRAY, (4, 8, 4), "value size must be 4 bytes, a descriptor, not 8", 8),
+        (MapType.HASH_OF_MAPS, (4, 4, 4), "inner must be a MapSpec", None),
+        (STACKS, (4, 12, 4), "the value size must be a multiple of 8 bytes, not 12", 12),
+        (LPM, (8, 4, 4), "the flags must be 1 (NO_PREALLOC), perhaps with others, not 0", 0),
+        (LPM, (4, 4, 4, 1), "the key size must be 5 to 260 bytes, not 4", 4),
+    ],
+)
+def test_plain_mistakes_are_explained(
+    kind: MapType, sizes: tuple[int, ...], words: str, given: int | None
+) -> None:
+    key_size, value_size, entries, flags = (*sizes, 0)[:4]
+    spec = MapSpec(
+        name="odd",
+        type=kind,
+        key_size=key_size,
+        value_size=value_size,
+        max_entries=entries,
+        flags=flags,
+    )
+    with pytest.raises(LoadError) as caught:
+        spec.create()
+    error = caught.value
+    assert str(error).startswith(f"map 'odd' ({kind.name.lower()}) cannot be created: ")
+    assert words.format(page=page_size) in str(error)
+    assert (error.errno, error.given) == (errno.EINVAL, given)
+    assert error.expected in error.message
+
+
+def misfit(action: Callable[[], object]) -> TypeMismatchError | RangeError:
+    with pytest.raises((TypeMismatchError, RangeError)) as caught:
+        action()
+    error = caught.value
+    assert isinstance(error, TypeMismatchError | RangeError)
+    assert error.__suppress_context__  # the codec's own error would be shown first
+    return error
+
+
+def test_what_does_not_fit_is_named_with_map_role_and_field(live: skep.Object) -> None:
+    scalars, table, per_cpu = (live.maps[name] for name in ("scalars", "array", "per_cpu"))
+    words = "map 'scalars', key: __u32 takes an integer, not str 'x'"
+    for action in (
+        lambda: scalars["x"],
+        lambda: scalars.get("x"),
+        lambda: "x" in scalars,
+        lambda: scalars.pop("x"),
+        lambda: scalars.__setitem__("x", 1),
+        lambda: scalars.__delitem__("x"),
+    ):
+        error = misfit(action)
+        assert type(error) is TypeMismatchError
+        assert str(error) == words
+        assert (error.map, error.role, error.field) == ("scalars", "key", "")
+        assert (error.expected, error.given) == ("__u32", "x")
+
+    error = misfit(lambda: scalars.__setitem__(1, -1))
+    assert type(error) is RangeError
+    assert str(error) == "map 'scalars', value: -1 does not fit __u64 (0 to 18446744073709551615)"
+    assert (error.map, error.role, error.given) == ("scalars", "value", -1)
+    assert error.expected == "__u64 (0 to 18446744073709551615)"
+
+    error = misfit(lambda: table.__setitem__(0, (1, 2, (3, 4, 1 << 16))))
+    assert str(error) == "map 'array', value.ports[2]: 65536 does not fit __u16 (0 to 65535)"
+    assert (error.role, error.field, error.given) == ("value", "ports[2]", 65536)
+    error = misfit(lambda: table["first"])
+    assert str(error) == "map 'array', key: an array index is an integer, not str 'first'"
+
+    values = [(1, 2, (3, 4, 5))] * (possible_cpus() - 1)
+    error = misfit(lambda: per_cpu.__setitem__(7, [*values, (1, "2", (3, 4, 5))]))
+    last = possible_cpus() - 1
+    assert str(error).startswith(f"map 'per_cpu', value[{last}].delta: __s32 takes an integer")
+    assert error.field == f"[{last}].delta"
+    assert scalars.count() == per_cpu.count() == 0
+
+
+def test_columns_that_do_not_fit_are_named_with_map_and_row(live: skep.Object) -> None:
+    scalars, hashed = live.maps["scalars"], live.maps["hash"]
+    error = misfit(lambda: scalars.update([1, 2, 3], [10, 20, -30]))
+    assert error.message.startswith("map 'scalars', values[2]: -30 does not fit __u64")
+    assert (error.map, error.role, error.evidence["row"]) == ("scalars", "value", 2)
+    error = misfit(lambda: hashed.update([(1, "a", 0), (2, "b", 256)], [(1, 2, (3, 4, 5))] * 2))
+    assert error.message.startswith("map 'hash', keys[1].flag: 256 does not fit __u8")
+
+    for action in (
+        lambda: scalars.update(5, 6),
+        lambda: scalars.delete(5),  # type: ignore[arg-type]
+        lambda: scalars.update(np.array(5), np.array(6)),
+    ):
+        error = misfit(action)
+        assert type(error) is TypeMismatchError
+        assert (
+            "map 'scalars': its keys must be a column, that is an array or an iterable, not "
+            in (error.message)
+        )
+        assert "m[key] = value" in error.hint
+        assert (error.map, error.role, error.given) == ("scalars", "key", 5)
+    error = misfit(lambda: scalars.update([1], 6))
+    assert (error.role, error.given) == ("value", 6)
+    with pytest.raises(TypeMismatchError, match="takes a column of keys and one of values, or one"):
+        scalars.update(5)
+
+    with pytest.raises(RangeError, match="values do not all fit uint64: -2 does not") as caught:
+        scalars.update(np.array([1, 2]), np.array([1, -2]))
+    assert (caught.value.map, caught.value.role, caught.value.given) == ("scalars", "value", -2)
+    assert caught.value.expected == "uint64"
+    assert scalars.count() == 0
+
+
+def test_a_pin_that_does_not_exist(live: skep.Object) -> None:
+    folder = f"/sys/fs/bpf/pins_{os.getpid()}"
+    os.mkdir(folder)
+    try:
+        missing = f"{folder}/scalrs"
+
+        def hint() -> str:
+            with pytest.raises(KernelError) as caught:
+                Map.from_pin(missing)
+            assert caught.value.errno == errno.ENOENT
+            assert caught.value.message == f"no map is pinned at {missing}"
+            return caught.value.hint
+
+        assert hint() == f"nothing is pinned in {folder}; Map.pin(path) makes a pin"
+        live.maps["hash"].pin(f"{folder}/hash")
+        assert hint() == f"in {folder} there is hash"
+        live.maps["scalars"].pin(f"{folder}/scalars")
+        assert hint() == f"did you mean {folder}/scalars?"
+        os.unlink(f"{folder}/scalars")
+        os.unlink(f"{folder}/hash")
+    finally:
+        os.rmdir(folder)
+    assert hint() == f"the folder {folder} cannot be read: No such file or directory"
 
 
 def test_variables_are_read_and_written_in_place(live: skep.Object) -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from needs import need_program
 
 from skep.btf.btf import Btf
 from skep.btf.types import Kind
 from skep.btf.writer import Builder
+from skep.build.toolchain import _clangs
 from skep.errors import LoadError
 from skep.kernel import bpf
 from skep.object.btf_layout import NEWER, downgraded
 from skep.object.spec import ObjectSpec
 
 if TYPE_CHECKING:
-    from conftest import CompileBpf
+    from compiling import CompileBpf
 
 SOURCE = """
 #include <skep/bpf.h>
@@ -85,10 +87,8 @@ def test_programs_load_without_a_btf_that_the_kernel_refuses(compile_bpf: Compil
 
 @pytest.mark.parametrize("compiler", ["ziglang", "clang"])
 def test_what_compilers_leave_open_is_filled_in(compile_bpf: CompileBpf, compiler: str) -> None:
-    import shutil
-
-    if compiler == "clang" and not any(shutil.which(f"clang{v}") for v in ("", "-19", "-16")):
-        pytest.skip("no clang here")
+    if compiler == "clang" and not list(_clangs()):
+        need_program("clang")
     spec = ObjectSpec.from_file(compile_bpf(SOURCE, compiler=compiler))
     with spec.load() as obj:
         assert obj.btf_error is None

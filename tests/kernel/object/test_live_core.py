@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from needs import need_program
 
 from skep.btf import types as t
 from skep.btf.btf import Btf
@@ -18,7 +18,7 @@ from skep.object.spec import ObjectSpec
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import CompileBpf
+    from compiling import CompileBpf
 
 SOURCE = r"""
 #include <skep/bpf.h>
@@ -173,8 +173,7 @@ def translated(program: str) -> list[str]:
 
 
 def test_libbpf_makes_the_same_instructions(path: Path) -> None:
-    if not shutil.which("bpftool") or not shutil.which("unshare"):
-        pytest.skip("bpftool and unshare are not installed")
+    need_program("bpftool", "unshare")
     # A mount namespace of its own: nothing is mounted or pinned on this machine.
     script = """
         mount -t bpf bpf /sys/fs/bpf && bpftool prog loadall "$1" /sys/fs/bpf/x || exit 1

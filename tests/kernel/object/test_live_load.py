@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import traceback
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,7 @@ from skep.errors import (
 from skep.object.spec import ObjectSpec
 
 if TYPE_CHECKING:
-    from conftest import CompileBpf
+    from compiling import CompileBpf
 
 HEAD = '#include <skep/bpf.h>\nchar LICENSE[] SEC("license") = "GPL";\n'
 
@@ -108,6 +109,48 @@ def test_programs_can_be_chosen(functions: ObjectSpec) -> None:
         assert list(obj.programs) == ["compute", "looping"]
     with pytest.raises(NotFoundError, match=r"no program 'compte'.*compute"):
         functions.load(programs=["compte"])
+
+
+def test_what_was_left_out_says_so(functions: ObjectSpec) -> None:
+    functions.maps["extra"] = functions.maps["counts"].copy(name="extra", autocreate=False)
+    with functions.load(programs=["compute"]) as obj:
+        for name, reason in (
+            ("left_out", "autoload is off"),
+            ("looping", "load(programs=) left it out"),
+        ):
+            with pytest.raises(NotFoundError) as caught:
+                obj.programs[name]
+            assert caught.value.message == f"program {name!r} of {obj.name} was not loaded"
+            assert caught.value.hint == reason
+            assert name not in obj.programs
+        with pytest.raises(NotFoundError, match=r"'left_out' .* was not loaded \(autoload is off"):
+            obj.attach("left_out")
+        with pytest.raises(NotFoundError, match=r"'extra' .* was not created \(autocreate is off"):
+            obj.maps["extra"]
+        with pytest.raises(NotFoundError, match=r"no program 'computer' \(there is compute\)"):
+            obj.programs["computer"]
+
+
+def test_live_variables_are_a_mapping_that_can_be_read_at_the_prompt(functions: ObjectSpec) -> None:
+    with functions.load() as obj:
+        variables = obj.variables
+        assert repr(variables["start"]) == "<Variable 'start' in '.data.more' = 30>"
+        obj.variables["start"] = 31
+        assert repr(variables["start"]) == "<Variable 'start' in '.data.more' = 31>"
+        assert set(variables) == set(variables.keys()) == {"factor", "calls", "start", "below"}
+        assert len(variables) == len(variables.values()) == 4
+        assert {name: variable.value for name, variable in variables.items()} == {
+            "factor": 2,
+            "calls": 0,
+            "start": 31,
+            "below": -1,
+        }
+        assert repr(variables) == f"<LiveVariables of {obj.name}: {', '.join(variables)}>"
+        assert variables.get("start") is variables["start"]
+        assert variables.get("nothing") is None
+        assert functions.variables.get("nothing", 7) == 7
+        assert repr(obj).startswith(f"<Object {obj.name}: 2 programs, ")
+    assert repr(variables["start"]) == "<Variable 'start' in '.data.more' (closed)>"
 
 
 def test_a_map_can_be_reused(functions: ObjectSpec) -> None:
@@ -252,6 +295,11 @@ SEC("raw_tp/sys_enter") int guarded(void *ctx)
 )
 
 
+def declared(error: SkepError) -> set[str]:
+    """Return which items of the evidence are declared, with a default, on the error's class."""
+    return {name for name in error.evidence if hasattr(type(error), name)}
+
+
 @pytest.fixture
 def broken(compile_bpf: CompileBpf) -> ObjectSpec:
     return ObjectSpec.from_file(compile_bpf(BROKEN))
@@ -275,11 +323,16 @@ def test_a_poisoned_instruction_names_type_field_and_reason(broken: ObjectSpec) 
     error = caught.value
     assert error.program == "missing_field"
     assert error.type == "struct task_struct"
-    assert error.field == "field not_there"
+    assert error.field == "not_there"
+    assert "needs field not_there of struct task_struct, but in vmlinux's BTF" in error.message
     assert error.reason == "in vmlinux's BTF it does not exist"
-    assert ".bpf.c:" in error.message
-    assert "unknown#195896080" in error.evidence["log"]
-    assert "195896080" not in str(error)
+    assert f", at {error.file}:{error.line_number}: {error.line}" in error.message
+    assert "unknown#195896080" in error.log
+    assert declared(error) == set(error.evidence)
+    # Nobody has to read of the call that the kernel was offered instead.
+    shown = "".join(traceback.format_exception(error))
+    assert "195896080" not in shown
+    assert "VerifierError" not in shown
 
 
 def test_the_message_of_the_verifier_has_the_source_line(broken: ObjectSpec) -> None:
@@ -288,7 +341,12 @@ def test_the_message_of_the_verifier_has_the_source_line(broken: ObjectSpec) -> 
     error = caught.value
     assert error.section == "socket"
     assert error.line == "return *(int *)((void *)skb + 4000); /* too far */"
-    assert error.evidence["line_number"] > 1
+    source = BROKEN.splitlines()
+    assert source[error.line_number - 1].strip() == error.line
+    assert error.file.endswith(".bpf.c")
+    assert error.instruction == 0
+    assert error.cause == "invalid bpf_context access off=4000 size=4"
+    assert declared(error) == set(error.evidence)
     assert "[EACCES]: invalid bpf_context access off=4000 size=4, at " in error.message
     assert "\n" not in error.message
 

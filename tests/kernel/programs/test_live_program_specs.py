@@ -157,6 +157,22 @@ def test_a_target_that_does_not_exist(section: str, words: str) -> None:
     assert section in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("section", "hint"),
+    [
+        ("tp_btf/sched_swich", "did you mean sched_switch, "),
+        ("tp_btf/sched/sched_switch", "did you mean sched_switch, "),  # as for "tp/"
+        ("lsm/file_opn", "did you mean file_open, "),
+        ("iter/tsk", "did you mean task?"),
+        ("tp_btf/zzzzzzzz", "it may be in a module"),
+    ],
+)
+def test_names_that_come_close_to_a_target(section: str, hint: str) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        ProgramSpec(name="x", section=section, code=RETURN_7, license="GPL").load()
+    assert caught.value.hint.startswith(hint)
+
+
 def test_a_target_that_is_not_said() -> None:
     with pytest.raises(RangeError, match="names nothing to attach to"):
         ProgramSpec(name="x", section="fentry", code=RETURN_7, license="GPL").load()

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ from skep.streams.ringbuf import RingBuffer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from conftest import CompileBpf
+    from compiling import CompileBpf
 
 
 @pytest.fixture
@@ -74,6 +74,26 @@ def test_a_batch_owns_its_memory(producers: Producers) -> None:
         stream.read(5)
     stream.close()
     assert (batch == before).all()
+
+
+def test_memory_is_used_again_only_when_nobody_looks_at_it(producers: Producers) -> None:
+    stream = producers.maps["events"].stream()
+    kept: list[Any] = []
+    for number in range(12):
+        producers.burst(1000)
+        batch = stream.read(5)
+        # A column of some, a part of others, a view without a name of the rest.
+        kept.append((batch["pid"], batch[10:20]["pid"], batch["pid"].data)[number % 3])
+        del batch
+    for number, column in enumerate(kept):
+        expected = range(10, 20) if number % 3 == 1 else range(1000)
+        assert column.tolist() == list(expected)
+    addresses = set()
+    del kept, column
+    for _ in range(12):
+        producers.burst(1000)
+        addresses.add(stream.read(5).__array_interface__["data"][0])
+    assert len(addresses) <= 2
 
 
 def test_a_read_that_finds_nothing_times_out_empty(producers: Producers) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from needs import need
 
 from skep.errors import (
     ClosedError,
@@ -249,12 +250,16 @@ def test_clock_offset_is_the_difference_of_the_clocks() -> None:
 
 
 def test_process_knows_itself_and_its_child() -> None:
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    code = "print(flush=True); input()"
+    command = [sys.executable, "-c", code]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
+        assert child.stdout is not None
+        child.stdout.readline()  # until then its command line may still be this process's
         assert process.exists(child.pid)
         assert child.pid in process.pids()
         assert os.path.samefile(process.exe(child.pid), process.executable_file(child.pid))
-        assert process.command(child.pid)[1:] == ["-c", "input()"]
+        assert process.command(child.pid)[1:] == ["-c", code]
         assert process.start_time(child.pid) >= process.start_time(os.getpid())
         assert any(part.executable for part in process.maps(child.pid))
         pidfd = process.pidfd_open(child.pid)
@@ -286,7 +291,7 @@ def test_feature_probe(name: str) -> None:
         feature.check()
     assert caught.value.feature == name
     if not feature.expected:
-        pytest.skip(f"needs Linux {feature.minimum}")
+        need(name)
     # This test machine's kernel forbids the fentry family before looking at the program.
     forbidden = capabilities.have("CAP_SYS_ADMIN") and caught.value.evidence["errno"] == 1
     assert name == "fentry", f"{caught.value}: {caught.value.__cause__}"
@@ -321,8 +326,7 @@ def test_probes_can_say_no() -> None:
 
 
 def test_memory_limit_is_nothing_to_fear_on_this_kernel() -> None:
-    if not features.available("memcg_accounting"):
-        pytest.skip("this kernel charges RLIMIT_MEMLOCK")
+    need("memcg_accounting")
     before = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     assert rlimit.raise_memlock()
     assert resource.getrlimit(resource.RLIMIT_MEMLOCK) == before  # not touched for nothing
@@ -349,8 +353,8 @@ def test_release_agrees_with_uname() -> None:
 def test_numbers_agree_with_the_kernels_own(kind: type, enum: str, prefix: str) -> None:
     from skep.btf.kernel import kernel_btf
 
-    if enum == "bpf_perf_event_type" and release.release() < (6, 6, 0):
-        pytest.skip("the enum came with Linux 6.6")
+    if enum == "bpf_perf_event_type":
+        need("uprobe_multi")  # both came with Linux 6.6
     values = dict(kernel_btf().find_type(enum).values)  # type: ignore[attr-defined]
     checked = 0
     for name, member in kind.__members__.items():  # type: ignore[attr-defined]

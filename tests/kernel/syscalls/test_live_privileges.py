@@ -9,14 +9,15 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from needs import need
 
 from skep.errors import PrivilegeError
-from skep.kernel import bpf, capabilities, features, perf, probes, process, release, tracefs
+from skep.kernel import bpf, capabilities, features, perf, probes, process, tracefs
 from skep.kernel.constants import AttachType, MapType, ProgramType
 from skep.kernel.fd import FD
 
 if TYPE_CHECKING:
-    from conftest import Dropped
+    from unprivileged import Dropped
 
 RETURN_0 = struct.pack("=QQ", 0x00B7, 0x0095)
 LIBC = "/lib/x86_64-linux-gnu/libc.so.6"
@@ -102,8 +103,8 @@ def test_the_capabilities_named_do_suffice(
     dropped: Dropped, call: Any, held: tuple[str, ...]
 ) -> None:
     perf.pmu_type("uprobe")  # sysfs is read before, so that the child only needs the call
-    if call is attach_uprobe_multi and release.release() < (6, 6, 0):
-        pytest.skip("uprobe_multi came with Linux 6.6")
+    if call is attach_uprobe_multi:
+        need("uprobe_multi")
     assert dropped(call, *held) is None
 
 

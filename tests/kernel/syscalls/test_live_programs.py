@@ -7,6 +7,7 @@ import os
 import struct
 
 import pytest
+from needs import need
 
 from skep.errors import KernelError, RangeError
 from skep.kernel import bpf, perf, tracefs
@@ -239,8 +240,7 @@ def test_uprobe_by_perf_event_link() -> None:
 
 
 def test_uprobe_multi_link() -> None:
-    if release() < (6, 6, 0):
-        pytest.skip("uprobe_multi came with Linux 6.6")
+    need("uprobe_multi")
     path, offsets = libc_offsets("getppid", "getpgrp")
     with (
         load(ProgramType.KPROBE, expected_attach_type=AttachType.TRACE_UPROBE_MULTI) as prog,

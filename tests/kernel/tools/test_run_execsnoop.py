@@ -14,7 +14,7 @@ from tools_support import HARNESS, Target
 from skep.tools.execsnoop import tool
 
 if TYPE_CHECKING:
-    from tools_support import CompileC
+    from compiling import CompileC
 
     from skep.tools.frame import Running
 

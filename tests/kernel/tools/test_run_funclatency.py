@@ -11,7 +11,7 @@ from skep.errors import NotFoundError, RangeError, SkepError
 from skep.tools.funclatency import tool
 
 if TYPE_CHECKING:
-    from tools_support import CompileC
+    from compiling import CompileC
 
 SLEEPS = (
     HARNESS

@@ -18,7 +18,7 @@ from skep.tools.runqlat import tool
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tools_support import CompileC
+    from compiling import CompileC
 
 # Competes for a CPU, both by running on and by sleeping and being woken.
 BUSY = (
@@ -69,8 +69,10 @@ def test_waiting_is_what_the_scheduler_counted(compile_c: CompileC, rival: int, 
             lost = running.lost()
         waited, times = after[0] - before[0], after[1] - before[1]
         assert waited > 50_000_000, "the rival did not compete"
-        # The scheduler takes its clock earlier in a switch than a program can take one.
-        assert histogram.sum_ns == pytest.approx(waited, rel=0.03, abs=1_000_000)
+        # The scheduler takes its clock earlier in a switch than a program can take one, and much
+        # earlier where the machine is emulated.
+        near = 0.1 if "SKEP_GUEST" in os.environ else 0.03
+        assert histogram.sum_ns == pytest.approx(waited, rel=near, abs=1_000_000)
         assert histogram.total == pytest.approx(times, rel=0.03, abs=3)
         assert lost == {}
         if group:

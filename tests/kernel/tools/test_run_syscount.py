@@ -12,7 +12,7 @@ from tools_support import HARNESS, Target
 from skep.tools.syscount import tool
 
 if TYPE_CHECKING:
-    from tools_support import CompileC
+    from compiling import CompileC
 
     from skep.tools.frame import Running
 
@@ -178,7 +178,7 @@ int main(void) {
 	return 0;
 }
 """
-    program = compile_c(source, "-target", "x86-linux-musl", "-static")
+    program = compile_c(source, "-target", "x86-linux-musl", "-static", "-s")
     with tool.open(syscall=None) as running:
         try:
             subprocess.run([program], check=True)

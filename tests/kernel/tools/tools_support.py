@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-from typing import IO, TYPE_CHECKING, Protocol, Self, cast
+from typing import IO, TYPE_CHECKING, Self, cast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-
-class CompileC(Protocol):
-    """The type of the `compile_c` fixture."""
-
-    def __call__(self, source: str, *flags: str) -> Path:
-        """Compile C *source* for this machine and return the executable."""
 
 
 class Target:
