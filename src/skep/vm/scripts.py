@@ -24,7 +24,8 @@ exec switch_root /root /bin/busybox sh /run/skep-guest
 # Continues in the root image. Every write to a serial port is one open and close, which waits
 # until the port has sent all of it (drivers/tty: tty_port_close_start).
 _RUN = """\
-export PATH={path} HOME=/tmp TMPDIR=/tmp PYTHONDONTWRITEBYTECODE=1 SKEP_GUEST=$(uname -r)
+export PATH={path} HOME=/tmp TMPDIR=/tmp TERM=dumb
+export PYTHONDONTWRITEBYTECODE=1 SKEP_GUEST=$(uname -r)
 /bin/busybox --install -s /bin
 mkdir -p /dev/pts /dev/shm /results /sys/fs/bpf /sys/fs/cgroup
 mount -t devpts devpts /dev/pts; mount -t tmpfs shm /dev/shm
