@@ -18,7 +18,7 @@ from skep.links import uprobe
 from skep.object.spec import ObjectSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 COMPILERS = [
     "ziglang",
@@ -300,16 +300,6 @@ int on_sample(struct bpf_perf_event_data *ctx)
     return 0;
 }
 """
-
-
-@pytest.fixture
-def bpffs(tmp_path: Path) -> Iterator[Path]:
-    """Mount a BPF file system for one test."""
-    folder = tmp_path / "bpffs"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "bpf", "bpf", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.mark.skipif(shutil.which("bpftool") is None, reason="needs bpftool, another loader")

@@ -20,6 +20,7 @@ PIN = "/sys/fs/bpf/callers_of_the_docs"
 STATIC = {"sh", "text"}
 
 
+@pytest.mark.usefixtures("system_bpffs")
 @pytest.mark.parametrize("page", PAGES)
 def test_page(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare(tmp_path)

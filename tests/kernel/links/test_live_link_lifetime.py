@@ -26,16 +26,6 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 
 
-@pytest.fixture
-def bpffs(tmp_path: Path) -> Iterator[Path]:
-    """A bpf file system of the test's own."""
-    folder = tmp_path / "bpf"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "bpf", "none", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 def gone(kind: bpf.Kind, numbers: set[int]) -> set[int]:
     """Wait until none of *numbers* exists; return those that still do after five seconds.
 

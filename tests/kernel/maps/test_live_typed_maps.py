@@ -30,6 +30,7 @@ from skep.maps.spec import MapSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from compiling import CompileBpf
 
@@ -586,8 +587,8 @@ def test_columns_that_do_not_fit_are_named_with_map_and_row(live: skep.Object) -
     assert scalars.count() == 0
 
 
-def test_a_pin_that_does_not_exist(live: skep.Object) -> None:
-    folder = f"/sys/fs/bpf/pins_{os.getpid()}"
+def test_a_pin_that_does_not_exist(live: skep.Object, bpffs: Path) -> None:
+    folder = f"{bpffs}/pins"
     os.mkdir(folder)
     try:
         missing = f"{folder}/scalrs"
