@@ -17,14 +17,6 @@ from skep.errors import NotFoundError, UnsupportedError
 from skep.vm.lock import locked
 from skep.vm.programs import find, need
 
-# The release of Debian that has both 6.1 and 6.12, for machines whose own index lacks one.
-ARCHIVE = "http://archive.invalid"
-KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
-SOURCES = f"""\
-deb [signed-by={KEYS}] {ARCHIVE}/debian bookworm main
-deb [signed-by={KEYS}] {ARCHIVE}/debian-security bookworm-security main
-"""
-
 
 class Kernel:
     """A kernel that can be booted: its release, its image and its module folder."""
@@ -50,49 +42,17 @@ def newest(series: str, packages: list[str]) -> str | None:
     return max(found, key=lambda name: [int(n) for n in re.findall(r"\d+", name)], default=None)
 
 
-def _listed(series: str, index: list[str]) -> str | None:
-    """Ask a package index for the newest release of *series*."""
-    command = ["apt-cache", *index, "search", "--names-only", f"^linux-image-{re.escape(series)}"]
+def _listed(series: str) -> str | None:
+    """Ask the machine's package index for the newest release of *series*."""
+    command = ["apt-cache", "search", "--names-only", f"^linux-image-{re.escape(series)}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return newest(series, [line.split()[0] for line in done.stdout.splitlines() if line])
 
 
-def _debian(cache: str) -> list[str]:
-    """Return the options by which apt uses an index of its own in *cache*, updated now.
-
-    Nothing of the machine's own apt is read or changed, and no root is needed.
-    """
-    folder = os.path.abspath(os.path.join(cache, "apt"))
-    for name in ("lists/partial", "archives/partial"):
-        os.makedirs(os.path.join(folder, name), exist_ok=True)
-    contents = {"sources.list": SOURCES, "status": ""}
-    for name, content in contents.items():
-        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
-            file.write(content)
-    settings = {
-        "Dir::Etc::SourceList": f"{folder}/sources.list",
-        "Dir::Etc::SourceParts": "-",
-        "Dir::State": folder,
-        "Dir::State::Lists": f"{folder}/lists",
-        "Dir::State::status": f"{folder}/status",
-        "Dir::Cache": folder,
-        "APT::Architecture": "amd64",
-        "APT::Sandbox::User": "root",
-        "Acquire::Languages": "none",
-    }
-    options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
-    if not os.path.exists(KEYS):
-        message = f"the packages of Debian cannot be verified without {KEYS}"
-        hint = "apt install debian-archive-keyring"
-        raise NotFoundError(message, name=KEYS, where="file system", hint=hint)
-    subprocess.run(["apt-get", *options, "update"], capture_output=True, check=False)
-    return options
-
-
-def _download(package: str, index: list[str], cache: str) -> None:
+def _download(package: str, cache: str) -> None:
     """Put the unpacked *package* into *cache*; `NotFoundError` with apt's reason."""
     with tempfile.TemporaryDirectory(dir=cache, prefix="kernel-") as scratch:
-        command = ["apt-get", *index, "download", "-q", "-o", "APT::Sandbox::User=root", package]
+        command = ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", package]
         done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
         archives = glob.glob(os.path.join(glob.escape(scratch), "*.deb"))
         if done.returncode or not archives:
@@ -107,31 +67,27 @@ def _download(package: str, index: list[str], cache: str) -> None:
 def fetch(series: str, cache: str) -> Kernel:
     """Return the newest kernel of *series*, downloading and unpacking it into *cache* once.
 
-    The machine's package index decides what is newest; one without the series (another Debian,
-    or a derivative) is passed over for an index of Debian 12 kept in *cache*. When there is no
-    network the newest kernel in *cache* will do. Raises `NotFoundError` when there is none,
-    `UnsupportedError` on machines without apt. Safe to call from several threads and processes.
+    The machine's package index decides what is newest (Debian 12 has 6.1 and 6.12). When there
+    is no network the newest kernel in *cache* will do. Raises `NotFoundError` when there is
+    none, `UnsupportedError` on machines without apt. Safe to call from several threads and
+    processes.
     """
     with locked(cache):
         cached = newest(series, os.listdir(cache))
         package = cached
-        index: list[str] = []
         if find("apt-get") is None:
             if cached is None:
                 message = "guest kernels are Debian packages, and this machine has no apt"
                 raise UnsupportedError(message, feature="vm")
         else:
-            package = _listed(series, index) or cached
-            if package is None:
-                index = _debian(cache)
-                package = _listed(series, index)
+            package = _listed(series) or cached
         if package is None:
-            message = f"Debian has no cloud kernel of the series {series!r}"
-            hint = "6.1 and 6.12 are series that it has; offline, nothing new can be fetched"
+            message = f"the package index has no cloud kernel of the series {series!r}"
+            hint = "apt-get update; Debian 12 has 6.1 and 6.12"
             raise NotFoundError(message, name=series, where="apt", hint=hint)
         if not os.path.isdir(os.path.join(cache, package)):
             try:
-                _download(package, index, cache)
+                _download(package, cache)
             except NotFoundError:
                 if cached is None:
                     raise
