@@ -19,7 +19,7 @@ import tempfile
 import time
 from contextlib import suppress
 
-from skep.errors import SkepError
+from skep.errors import SkepError, UnsupportedError
 from skep.vm.lock import locked
 from skep.vm.programs import find, need
 
@@ -107,9 +107,12 @@ def build(cache: str) -> str:
     """Return the path of the root image for this interpreter, making it once, in 8 s.
 
     Images that were last used more than a week ago are removed from *cache*.
-    Raises `NotFoundError` without mke2fs, `SkepError` when it fails. Safe to call from several
-    processes.
+    Raises `NotFoundError` without mke2fs, `SkepError` when it fails, `UnsupportedError` on other
+    machines than x86-64. Safe to call from several processes.
     """
+    if os.uname().machine != "x86_64":
+        message = f"guests are x86-64 machines, and this interpreter is for {os.uname().machine}"
+        raise UnsupportedError(message, feature="vm")
     path = os.path.join(cache, f"root-{_key()}.ext4")
     with locked(cache):
         if os.path.exists(path):
