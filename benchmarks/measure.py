@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import platform
 import shutil
 import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,20 +30,25 @@ class UnavailableError(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: *ours* against *peer*, and the ratio that is aimed at."""
+    """One line of the table: *ours* against *peer*, and the ratio that is aimed at, if any."""
 
     case: str
     peer_name: str
     ours: float
     peer: float
     unit: str
-    target: float
+    target: float | None
     note: str = ""
 
     @property
     def ratio(self) -> float:
         """How many times the peer's figure ours is."""
         return self.ours / self.peer
+
+    @property
+    def missed(self) -> bool:
+        """Whether the ratio is over its target."""
+        return self.target is not None and self.ratio > self.target
 
 
 def build_peer(name: str) -> str:
@@ -60,34 +67,71 @@ def build_peer(name: str) -> str:
     return str(program)
 
 
-def build_object(name: str) -> str:
-    """Compile ``bpf/NAME.bpf.c`` and return the object's path."""
+def build_object(name: str, source: str = "") -> str:
+    """Compile ``bpf/NAME.bpf.c``, or the C text *source*, and return the object's path."""
     OUT.mkdir(exist_ok=True)
     path = OUT / f"{name}.bpf.o"
-    compile_bpf(str(HERE / "bpf" / f"{name}.bpf.c"), str(path), compiler="ziglang")
+    text = HERE / "bpf" / f"{name}.bpf.c"
+    if source:
+        text = OUT / f"{name}.bpf.c"
+        text.write_text(source)
+    compile_bpf(str(text), str(path), compiler="ziglang")
     return str(path)
 
 
-def elapsed(command: list[str]) -> float:
-    """Run *command* and return its wall-clock time from fork to exit, in milliseconds."""
+@dataclass(frozen=True)
+class Times:
+    """How long a process took from fork to exit, and its processor time, in milliseconds.
+
+    The two are equal on a machine with nothing else to do; where they are not, the ratio of the
+    processor times is the one to believe.
+    """
+
+    wall: float
+    cpu: float
+
+
+def elapsed(command: Sequence[str], **variables: str) -> Times:
+    """Run *command* and say what it took. *variables* are added to its environment."""
+    environment = {**os.environ, **variables}
     start = time.perf_counter()
-    pid = os.posix_spawn(command[0], command, os.environ)
-    _, status = os.waitpid(pid, 0)
+    pid = os.posix_spawn(command[0], list(command), environment)
+    _, status, usage = os.wait4(pid, 0)
     took = (time.perf_counter() - start) * 1e3
     if status:
         raise RuntimeError(f"{' '.join(command)} failed with status {status}")
-    return took
+    return Times(took, (usage.ru_utime + usage.ru_stime) * 1e3)
 
 
-def interleave(cases: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+def interleave(cases: Mapping[str, Callable[[], Times]], rounds: int) -> dict[str, Times]:
     """Run every case once a round, *rounds* times after one warm-up; return the medians."""
-    taken: dict[str, list[float]] = {name: [] for name in cases}
+    taken: dict[str, list[Times]] = {name: [] for name in cases}
     for number in range(rounds + 1):
         for name, run in cases.items():
             result = run()
             if number:
                 taken[name].append(result)
-    return {name: statistics.median(results) for name, results in taken.items()}
+    return {
+        name: Times(
+            statistics.median(each.wall for each in results),
+            statistics.median(each.cpu for each in results),
+        )
+        for name, results in taken.items()
+    }
+
+
+def keep(rows: Sequence[Row], names: Sequence[str]) -> str:
+    """Write the figures to ``out/NAMES.json`` and return the file's path."""
+    OUT.mkdir(exist_ok=True)
+    path = OUT / f"{'-'.join(names)}.json"
+    document = {
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "processors": os.cpu_count(),
+        "rows": [{**asdict(row), "ratio": row.ratio, "missed": row.missed} for row in rows],
+    }
+    path.write_text(json.dumps(document, indent=1) + "\n")
+    return str(path)
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -100,8 +144,8 @@ def table(rows: Sequence[Row]) -> str:
             f"{row.peer:.4g}",
             row.unit,
             f"{row.ratio:.2f}",
-            f"<= {row.target:g}",
-            "ok" if row.ratio <= row.target else "MISSED",
+            "" if row.target is None else f"<= {row.target:g}",
+            "" if row.target is None else "MISSED" if row.missed else "ok",
             row.peer_name + (f"; {row.note}" if row.note else ""),
         )
         for row in rows
