@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* uprobe.session: entry and return in one program. */
+#include <skep/bpf.h>
+
+__u32 own;
+__u64 runs;
+
+SEC("uprobe.session/c:labs")
+int both(void *ctx)
+{
+	if (bpf_get_current_pid_tgid() >> 32 == own)
+		runs++;
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "GPL";
