@@ -46,18 +46,41 @@ class CompileC(Protocol):
         """Compile C *source* text for this machine and return the program's path."""
 
 
-def bpf(source: str, target: str = "bpfel", compiler: str = "ziglang") -> Path:
-    """Compile BPF C *source* and return the object's path."""
-    path = CACHE / f"{_digest('bpf', source, target, compiler)}.bpf.o"
+def bpf(source: str, target: str = "bpfel", compiler: str = "ziglang", *flags: str) -> Path:
+    """Compile BPF C *source* with *flags* added and return the object's path.
+
+    A *compiler* other than ziglang is a clang whose name has its version, "clang-16".
+    """
+    path = bpf_path(source, target, compiler, *flags)
 
     def make(output: Path) -> None:
         from skep.build.compiler import compile as compile_source
 
         text = output.with_suffix(".c")
         text.write_text(source)
-        compile_source(text, output, target=target, compiler=compiler)
+        compile_source(text, output, target=target, compiler=compiler, flags=flags)
 
-    return _kept(path, make, ["bpf", source, target, compiler])
+    return _kept(path, make, ["bpf", source, target, compiler, *flags])
+
+
+def bpf_path(source: str, target: str, compiler: str, *flags: str) -> Path:
+    """Say where `bpf` keeps what it makes of these arguments."""
+    order = ".big" if target == "bpfeb" else ""
+    return CACHE / f"{_digest('bpf', source, target, compiler, *flags)}{order}.bpf.o"
+
+
+def linked(first: str, second: str, target: str = "bpfel", compiler: str = "ziglang") -> Path:
+    """Compile two BPF C sources and link them, by bpftool, to one object; return its path."""
+    path = CACHE / f"{_digest('linked', first, second, target, compiler)}.bpf.o"
+
+    def make(output: Path) -> None:
+        parts = [bpf(first, target, compiler), bpf(second, target, compiler)]
+        command = ["bpftool", "gen", "object", str(output), *map(str, parts)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"bpftool does not link two objects: {done.stderr}")
+
+    return _kept(path, make, ["linked", first, second, target, compiler])
 
 
 def c(source: str, *flags: str) -> Path:
@@ -117,7 +140,11 @@ def _tools() -> str:
 def kept() -> list[str]:
     """List what is there and worth sending to a guest."""
     found = [*CACHE.glob("*.o"), *CACHE.glob("*/target")]
-    return [str(path) for path in found if path.stat().st_size < LARGE]
+    return [
+        str(path)
+        for path in found
+        if path.stat().st_size < LARGE and not path.name.endswith(".big.bpf.o")
+    ]
 
 
 def prune() -> None:
@@ -155,6 +182,9 @@ def _ask(question: dict[str, Any]) -> dict[str, Any]:
     return decoded
 
 
+_MAKERS: dict[str, Callable[..., Path]] = {"bpf": bpf, "linked": linked, "c": c}
+
+
 def answer(line: str) -> str:
     """Answer a guest's question, on the host: compile, or return a piece of what was compiled."""
     question = json.loads(line)
@@ -165,7 +195,7 @@ def answer(line: str) -> str:
 def _answered(question: dict[str, Any]) -> dict[str, Any]:
     kind, *arguments = question.get("compile") or question["request"]
     try:
-        data = (bpf if kind == "bpf" else c)(*arguments).read_bytes()
+        data = _MAKERS[kind](*arguments).read_bytes()
     except Exception as error:  # noqa: BLE001 - the guest's test is where it belongs
         return {"error": str(error)[:1000]}
     if "compile" in question:

@@ -40,8 +40,9 @@ def compile_c() -> CompileC:
 
 
 def pytest_sessionstart() -> None:
-    """Keep the cache of compiled programs small."""
+    """Keep the cache of compiled programs small, and what tests look up out of the user's cache."""
     compiling.prune()
+    os.environ["SKEP_CACHE"] = "off"  # tests of the index say where it is kept
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -21,8 +21,8 @@ from skep.vm.__main__ import NO_GUEST, TIME_OVER
 
 SERIES = os.environ.get("SKEP_SERIES", "6.1 6.12").split()
 ROOMS = [
-    *(f"tests/kernel/{room}" for room in ("links", "maps", "object", "programs", "streams")),
-    *("tests/kernel/syscalls", "tests/kernel/tools", "tests/vm"),
+    *(f"tests/kernel/{room}" for room in ("cli", "links", "maps", "object", "programs", "streams")),
+    *("tests/kernel/syscalls", "tests/kernel/tools", "tests/vm", "tests/corpus/test_corpus.py"),
     "tests/agent/test_run.py::test_counters_never_fall_and_every_family_is_there",
 ]
 # About the command line rather than the kernel, and two minutes in a guest.

@@ -5,15 +5,20 @@ Where everything must run (``SKEP_NO_SKIP=1``) there is none. In a guest any oth
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import shutil
 
 import pytest
 
+from skep.errors import UnsupportedError
 from skep.kernel.features import feature
+from skep.kernel.release import release
 
 EMULATED = "SKEP_GUEST" in os.environ
 TOO_OLD = "this kernel is too old for"
+NOT_BUILT = "this kernel is built without"
 NOT_INSTALLED = "not installed here:"
 
 
@@ -25,6 +30,35 @@ def need(name: str) -> None:
     if not feature(name).available() and not feature(name).expected:
         pytest.skip(f"{TOO_OLD} {name}")
     feature(name).check()
+
+
+def need_built(name: str, option: str) -> None:
+    """Skip where the kernel knows the feature *name* and says that it is not part of this build.
+
+    That is what ENOTSUP (EOPNOTSUPP) means, EINVAL where it is unknown. *option* is the one of
+    the kernel's configuration.
+    """
+    try:
+        need(name)
+    except UnsupportedError as error:
+        if error.evidence.get("errno") == errno.EOPNOTSUPP:
+            pytest.skip(f"{NOT_BUILT} {option}")
+        raise
+
+
+def need_function(name: str, minimum: tuple[int, int]) -> None:
+    """Skip where the kernel has no function *name*, and is older than *minimum*, which has it.
+
+    For kernel functions that programs call (kfuncs). A newer kernel without it fails the test.
+    """
+    from skep.btf.kernel import kernel_btf
+    from skep.btf.types import Kind
+
+    if kernel_btf().find(name, Kind.FUNC):
+        return
+    if release()[:2] < minimum:
+        pytest.skip(f"{TOO_OLD} {name}()")
+    pytest.fail(f"this kernel has no function {name}(), which Linux {minimum} has")
 
 
 def at_least(samples: int) -> int:
@@ -42,6 +76,15 @@ def need_program(*names: str) -> None:
         pytest.skip(f"{NOT_INSTALLED} {' '.join(missing)}")
 
 
+def need_library(name: str) -> str:
+    """Return *name*, a shared library that skep itself does not need; skip where it is missing."""
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        pytest.skip(f"{NOT_INSTALLED} {name}")
+    return name
+
+
 def justified(reason: str) -> bool:
     """Whether a skip with *reason* came from here."""
-    return reason.removeprefix("Skipped: ").startswith((TOO_OLD, NOT_INSTALLED))
+    return reason.removeprefix("Skipped: ").startswith((TOO_OLD, NOT_BUILT, NOT_INSTALLED))

@@ -14,10 +14,12 @@ handler a Python programmer would write anyway (``except KeyError``) work::
     │   └── AttachError                     a program could not be attached
     ├── UnsupportedError (NotImplementedError) this kernel or machine lacks a feature; .feature
     ├── NotFoundError (LookupError)         no such symbol, type, binary, tracepoint, section
-    │   └── NoBtfError                      no BTF of the running kernel
+    │   ├── NoBtfError                      no BTF of the kernel; .tried
+    │   └── ExternError                     externs of a program that the kernel lacks; .problems
     ├── MissingKeyError (KeyError)          no such key in a map
     ├── TypeMismatchError (TypeError)       a value does not fit its BTF type
     ├── RangeError (ValueError)             a number does not fit, an option is out of range
+    ├── PrecheckError (ValueError)          a program no verifier would take; .problems
     ├── RelocationError (ValueError)        a CO-RE relocation cannot be resolved
     ├── ClosedError (ValueError)            the object, map, link or stream was closed
     ├── CompileError (RuntimeError)         the C compiler refused a source; .output
@@ -106,12 +108,22 @@ class LoadError(KernelError):
     """The kernel refused a map, a BTF blob or a program. `name` says which, `kind` what it is.
 
     When the reason is known, `expected` and `given` say what the kernel takes and what it got.
+    Of a program, `program` and `section` are its own, `cause` is the reason in a line and `log`
+    all that the verifier said. `file`, `line_number` and `line` are the place in the C source
+    and its text, "" and 0 where it is not known.
     """
 
     name: str = ""
     kind: str = ""
     expected: str = ""
     given: Any = None
+    program: str = ""
+    section: str = ""
+    cause: str = ""
+    log: str = ""
+    file: str = ""
+    line_number: int = 0
+    line: str = ""
 
 
 class VerifierError(LoadError):
@@ -120,16 +132,10 @@ class VerifierError(LoadError):
     `cause` is the log's last meaningful line, `instruction` the index of the instruction it
     stopped at (None when the log names none). `file`, `line_number` and `line` are the place in
     the C source and its text, "" and 0 when the object has no line table. `section` is the
-    program's, `name` the program.
+    program's, `name` and `program` the program.
     """
 
-    log: str = ""
-    section: str = ""
-    cause: str = ""
     instruction: int | None = None
-    file: str = ""
-    line_number: int = 0
-    line: str = ""
 
 
 class AttachError(KernelError):
@@ -153,7 +159,33 @@ class NotFoundError(SkepError, LookupError):
 
 
 class NoBtfError(NotFoundError):
-    """The running kernel offers no BTF, so nothing that depends on its types can be loaded."""
+    """No BTF of the kernel was found, so nothing that depends on its types can be loaded.
+
+    `tried` lists what was looked at, as (path, why not).
+    """
+
+    tried: tuple[tuple[str, str], ...] = ()
+
+
+class ExternError(NotFoundError):
+    """A program needs kernel symbols, functions or options that cannot be resolved.
+
+    `problems` has a (name, kind, reason) for each of them: kind is "kconfig", "ksym", "kfunc" or
+    "symbol" (declared as nothing that a kernel provides). `names` are their names, `release` the
+    kernel's. `log` is the verifier's log where the program got as far as calling a weak kernel
+    function that is not there, with `errno` and the place in the source; "" and 0 otherwise.
+    """
+
+    program: str = ""
+    section: str = ""
+    problems: tuple[tuple[str, str, str], ...] = ()
+    names: tuple[str, ...] = ()
+    release: str = ""
+    log: str = ""
+    errno: int = 0
+    file: str = ""
+    line_number: int = 0
+    line: str = ""
 
 
 class MissingKeyError(SkepError, KeyError):
@@ -168,7 +200,7 @@ class TypeMismatchError(SkepError, TypeError):
 
     `expected` says what was, `given` is the value or what is wrong with it. `field` is the member
     or element inside the value, e.g. ``"at.port"`` or ``"[2]"``. For a map, `map` is its name
-    and `role` "key" or "value".
+    and `role` "key" or "value"; for a global variable `variable` is its name.
     """
 
     expected: str = ""
@@ -176,13 +208,14 @@ class TypeMismatchError(SkepError, TypeError):
     field: str = ""
     map: str = ""
     role: str = ""
+    variable: str = ""
 
 
 class RangeError(SkepError, ValueError):
     """A number does not fit its C type, or an option lies outside its range.
 
     For a value of a C type, `expected` is the type and its range, `given` the value; `field`,
-    `map` and `role` are those of `TypeMismatchError`.
+    `map`, `role` and `variable` are those of `TypeMismatchError`.
     """
 
     expected: str = ""
@@ -190,11 +223,13 @@ class RangeError(SkepError, ValueError):
     field: str = ""
     map: str = ""
     role: str = ""
+    variable: str = ""
 
 
 class RelocationError(SkepError, ValueError):
     """A CO-RE relocation cannot be resolved. `type`, `field` and `reason` say why.
 
+    `cause` is the same as `reason`, as for the other failures of a program.
     `field` is the path of the member or the name of the enumerator, "" when the question was
     about the whole type. `program` and `section` say where it is needed, `file`, `line_number`
     and `line` the place in the C source, where known; `log` is the verifier's whole log and
@@ -206,11 +241,24 @@ class RelocationError(SkepError, ValueError):
     type: str = ""
     field: str = ""
     reason: str = ""
+    cause: str = ""
     file: str = ""
     line_number: int = 0
     line: str = ""
     log: str = ""
     errno: int = 0
+
+
+class PrecheckError(SkepError, ValueError):
+    """A check before the load found what the verifier would refuse.
+
+    `problems` is the list of `skep.programs.problem.Problem`, in the order of the code; `program`
+    and `section` say whose they are.
+    """
+
+    program: str = ""
+    section: str = ""
+    problems: Sequence[Any] = ()
 
 
 class ClosedError(SkepError, ValueError):
@@ -230,7 +278,11 @@ class MissingExtraError(SkepError, ImportError):
 
 
 class LoadErrors(SkepError, ExceptionGroup[SkepError]):  # noqa: N818 - it is a group
-    """Several programs of one object failed to load; every failure is in `exceptions`."""
+    """Several programs of one object failed to load; every failure is in `exceptions`.
+
+    Each of them, of whatever class, has the attributes `program`, `section`, `errno`, `cause`,
+    `log`, `file`, `line_number` and `line`, as `VerifierError` has.
+    """
 
     def __new__(cls, message: str, exceptions: Sequence[SkepError]) -> Self:
         """Build the group; `ExceptionGroup` takes its arguments here, not in ``__init__``."""

@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
     from skep.asm.instruction import ByteOrder
 
-    Refers = Literal["map", "data", "function", "extern"]
+    Refers = Literal["map", "data", "function", "extern", "kfunc"]
 
 
 class Reference:
     """The instruction at `index` refers to `name`; the loader fills the reference in.
 
     `kind` says what it is: "map" (a map's descriptor), "data" (byte `offset` of the data section
-    `name`), "function" (the address of the subprogram `name`, for a callback) or "extern" (a
-    symbol that the object only declares).
+    `name`), "function" (the address of the subprogram `name`, for a callback), "extern" (a symbol
+    that the object only declares) or "kfunc" (a call of the kernel function `name`, in a program
+    written in Python).
     """
 
     __slots__ = ("index", "kind", "name", "offset")

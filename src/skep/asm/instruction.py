@@ -1,8 +1,9 @@
-"""One BPF instruction: its fields, its eight bytes, and builders for the common ones.
+"""One BPF instruction: its fields and its eight bytes.
 
 Encoding: RFC 9669, "BPF Instruction Set Architecture", section 3. The two register numbers
 share a byte whose halves change places with the byte order. `ld_imm64` takes two instruction
-slots; offsets of jumps and calls count slots, from the one after the jump.
+slots; offsets of jumps and calls count slots, from the one after the jump. This module is on the
+way of every load and stays small; functions that make instructions are in `skep.asm.builders`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ SIZE_BITS = {4: 0x00, 2: 0x08, 1: 0x10, 8: 0x18}
 SIZE_BYTES = {bits: size for size, bits in SIZE_BITS.items()}
 # Modes of loads and stores (bits 5 to 7).
 MODE_MASK = 0xE0
-MEM, MEMSX, ATOMIC = 0x60, 0x80, 0xC0
+IMM, ABS, IND, MEM, MEMSX, ATOMIC = 0x00, 0x20, 0x40, 0x60, 0x80, 0xC0
 # Whether the second operand is the immediate or a register (bit 3 of ALU and JMP).
 SOURCE_MASK, K, X = 0x08, 0x00, 0x08
 
@@ -42,6 +43,7 @@ ADD64_IMM, ADD64_REG = 0x07, 0x0F
 
 # What `src` of a ld_imm64 says about its immediate (include/uapi/linux/bpf.h).
 PSEUDO_MAP_FD, PSEUDO_MAP_VALUE, PSEUDO_BTF_ID, PSEUDO_FUNC = 1, 2, 3, 4
+PSEUDO_MAP_IDX, PSEUDO_MAP_IDX_VALUE = 5, 6
 # What `src` of a call says: a function of the same program, or a kernel function.
 PSEUDO_CALL, PSEUDO_KFUNC_CALL = 1, 2
 
@@ -115,78 +117,3 @@ def decode(
 def encode(instructions: Iterable[Instruction], byteorder: ByteOrder = "little") -> bytes:
     """Return the bytes of *instructions*; `RangeError` when a field does not fit."""
     return b"".join(instruction.encode(byteorder) for instruction in instructions)
-
-
-def mov(dst: int, imm: int) -> Instruction:
-    """`r<dst> = imm`, sign-extended to 64 bits."""
-    return Instruction(MOV64_IMM, dst, imm=imm)
-
-
-def mov_reg(dst: int, src: int) -> Instruction:
-    """`r<dst> = r<src>`."""
-    return Instruction(MOV64_REG, dst, src)
-
-
-def add(dst: int, imm: int) -> Instruction:
-    """`r<dst> += imm`."""
-    return Instruction(ADD64_IMM, dst, imm=imm)
-
-
-def ld_imm64(dst: int, value: int, *, src: int = 0) -> list[Instruction]:
-    """`r<dst> = value`, 64 bits, two slots; *src* is one of the PSEUDO_* numbers.
-
-    Raises `RangeError` outside -2**63 .. 2**64 - 1.
-    """
-    if not -(1 << 63) <= value < 1 << 64:
-        raise RangeError(f"{value} does not fit the 64 bits of a ld_imm64")
-    value &= (1 << 64) - 1
-    low, high = value & 0xFFFFFFFF, value >> 32
-    return [Instruction(LD_IMM64, dst, src, imm=low), Instruction(0, imm=high)]
-
-
-def load(size: int, dst: int, src: int, offset: int = 0) -> Instruction:
-    """`r<dst> = *(u<8*size> *)(r<src> + offset)`; *size* is 1, 2, 4 or 8 bytes."""
-    return Instruction(LDX | MEM | _size_bits(size), dst, src, offset)
-
-
-def store(size: int, dst: int, offset: int, src: int) -> Instruction:
-    """`*(u<8*size> *)(r<dst> + offset) = r<src>`; *size* is 1, 2, 4 or 8 bytes."""
-    return Instruction(STX | MEM | _size_bits(size), dst, src, offset)
-
-
-def jump(offset: int) -> Instruction:
-    """`goto +offset`."""
-    return Instruction(JA, offset=offset)
-
-
-# Comparisons of conditional jumps, by C's operator; "s" before it compares signed.
-_CONDITIONS = {
-    "==": 0x10, ">": 0x20, ">=": 0x30, "&": 0x40, "!=": 0x50, "s>": 0x60, "s>=": 0x70,
-    "<": 0xA0, "<=": 0xB0, "s<": 0xC0, "s<=": 0xD0,
-}  # fmt: skip
-
-
-def jump_if(dst: int, operator: str, imm: int, offset: int) -> Instruction:
-    """`if r<dst> operator imm goto +offset`, e.g. ``jump_if(0, "==", 0, 2)``."""
-    condition = _CONDITIONS.get(operator)
-    if condition is None:
-        expected = " ".join(_CONDITIONS)
-        raise RangeError(f"{operator!r} is no comparison; expected one of {expected}")
-    return Instruction(JMP | condition | K, dst, 0, offset, imm)
-
-
-def call(helper: int) -> Instruction:
-    """Call helper number *helper* (`enum bpf_func_id`)."""
-    return Instruction(CALL, imm=helper)
-
-
-def exit_() -> Instruction:
-    """Return r0 to the caller."""
-    return Instruction(EXIT)
-
-
-def _size_bits(size: int) -> int:
-    bits = SIZE_BITS.get(size)
-    if bits is None:
-        raise RangeError(f"a load or store of {size} bytes does not exist; it is 1, 2, 4 or 8")
-    return bits

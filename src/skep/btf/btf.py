@@ -1,8 +1,8 @@
 """A BTF blob, parsed lazily: names, types, sizes and alignments.
 
-Format: Linux `include/uapi/linux/btf.h`. The type section is kept as an array of 32-bit words
-in native order (every field of every record is one), which makes both byte orders the same
-problem and lets a name be found with one vectorised search. Records are of varying length, so
+Format: Linux `include/uapi/linux/btf.h`. The type section is looked at as 32-bit words in native
+order (every field of every record is one), which makes both byte orders the same problem and lets
+a name be found with one vectorised search. Records are of varying length, so
 numbering them means walking them; the walk goes only as far as a question needs.
 """
 
@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import sys
 from _thread import allocate_lock
-from array import array
-from bisect import bisect_left
 from struct import Struct as Packer
 
 from skep.btf import types as t
-from skep.btf.decode import RESERVED, decode, record_words
-from skep.btf.search import word_indices
+from skep.btf.decode import EXTRA, RESERVED, decode, record_words
+from skep.btf.search import Memory, Words, position
 from skep.errors import BtfError, NotFoundError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _thread import LockType
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from typing import Any, Self
 
 MAGIC = 0xEB9F
@@ -30,6 +28,12 @@ HEADER_SIZE = 24
 # The kernel's limits (BTF_MAX_TYPE, BTF_MAX_NAME_OFFSET in linux/btf.h) keep ids and string
 # offsets in a 32-bit word; ours keep hostile input from costing unbounded time.
 MAX_DEPTH = 64  # of typedefs and qualifiers in a row, and of nesting; the kernel allows 32
+MAX_NAMES = 1 << 23
+"""Bytes of all long names of types and members, or four times the blob's if that is more. Names may
+be tails of one another, so that a blob of 1 MB can spell 40 000 names of 500 000 bytes each."""
+_LONG = 64  # bytes of a name that counts
+_MANY = 16  # offsets of a name, from which on all records are looked at, once
+MAX_KNOWN = 4096  # answers to keep of one blob
 _CHUNK = 1 << 16  # words walked at a time when a type id is asked for
 _HEADER = {"little": Packer("<HBBIIIII"), "big": Packer(">HBBIIIII")}
 
@@ -52,9 +56,13 @@ class Btf:
         "_first_id",
         "_first_string",
         "_infos",
+        "_known",
         "_layouts",
         "_lock",
         "_next",
+        "_places",
+        "_room",
+        "_search",
         "_sizes",
         "_steps",
         "_strings",
@@ -62,26 +70,34 @@ class Btf:
         "base",
         "byteorder",
         "codecs",
+        "memory",
         "name",
+        "parts",
     )
 
     base: Btf | None
     byteorder: str
-    codecs: dict[int, Any]  # of skep.btf.codec, by type id
+    codecs: dict[int, Any]  # of skep.btf.codec, by type id; errors by its complement
+    memory: Memory  # the whole blob
     name: str
+    parts: int  # members in `codecs`
     _cache: dict[int, t.Type]
     _data: bytes | None
     _deduplicated: bool
     _first_id: int
     _first_string: int
-    _infos: Sequence[int]  # of each record found so far, the index of its second word
+    _infos: list[int]  # of each record found so far, the index of its second word
+    _known: dict[tuple[str, int | None], tuple[int, ...]]  # answers of `find`
     _layouts: dict[int, tuple[int, bool]]
     _lock: LockType
     _next: int  # index of the first word not walked yet
+    _room: int  # bytes that are left for long names
+    _places: dict[int, int]  # by id, as `_infos`, of records that the index knows
+    _search: Words
     _sizes: dict[int, int]
     _steps: dict[int, int]  # info word -> words of such a record
-    _strings: bytes
-    _words: array[int]
+    _strings: Memory
+    _words: memoryview[int]
 
     @classmethod
     def from_bytes(
@@ -98,17 +114,32 @@ class Btf:
         as far as needed, and each name is taken to be one whole string of the string section
         (pahole and libbpf store each string once, and none as the tail of another).
         """
+        copy = data if isinstance(data, bytes) else bytes(data)
+        return cls.from_memory(Memory.of(copy), copy, base=base, name=name, trusted=trusted)
+
+    @classmethod
+    def from_memory(
+        cls,
+        memory: Memory,
+        data: bytes | None = None,
+        *,
+        base: Btf | None = None,
+        name: str = "",
+        trusted: bool = False,
+    ) -> Self:
+        """Parse what lies in *memory* as `from_bytes` does, without copying it.
+
+        *data* are the same bytes, where there is such an object.
+        """
         self = cls.__new__(cls)
         self.name = name
         self.base = base
-        self.byteorder, types, strings = _sections(memoryview(data).cast("B"), name)
-        words = array("I")
-        words.frombytes(types)
-        if self.byteorder != sys.byteorder:
-            words.byteswap()
-        self._words = words
-        self._strings = bytes(strings)
-        self._data = data if isinstance(data, bytes) else None
+        self.byteorder, types, strings = _sections(memory.data, name)
+        self.memory = memory
+        self._strings = memory.part(*strings)
+        self._search = Words(_native(memory.part(*types), self.byteorder))
+        self._words = words = self._search.words
+        self._data = data
         self._first_id = 1 if base is None else len(base)
         self._first_string = 0 if base is None else base.string_end
         if base is not None and base.byteorder != self.byteorder:
@@ -116,17 +147,22 @@ class Btf:
                 f"{self._what} is {self.byteorder}-endian, but its base {base.name} is not",
                 source=name,
             )
-        if base is None and self._strings[:1] != b"\0":
+        ends = bytes(self._strings.data[:1]), bytes(self._strings.data[-1:])
+        if base is None and ends[0] != b"\0":
             raise BtfError(f"{self._what} does not start its strings with an empty one")
-        if self._strings and self._strings[-1]:
+        if ends[1] not in (b"", b"\0"):
             raise BtfError(f"{self._what} does not end its last string")
-        self._infos = []  # a list while it grows
+        self._infos = []
         self._next = 0
+        self._room = max(MAX_NAMES, 4 * len(memory))
         self._steps = {}
         self._cache = {} if base is not None else {0: t.Void(self, 0, "void")}
+        self._known = {}
+        self._places = {}
         self._sizes = {}
         self._layouts = {}
         self.codecs = {}
+        self.parts = 0
         self._deduplicated = trusted
         self._lock = allocate_lock()
         if not trusted:
@@ -139,15 +175,7 @@ class Btf:
     def raw(self) -> bytes:
         """The blob as bytes, in its own byte order, as the kernel takes it."""
         if self._data is None:
-            words = self._words
-            if self.byteorder != sys.byteorder:
-                words = array("I", words)
-                words.byteswap()
-            size = 4 * len(words)
-            header = _HEADER[self.byteorder].pack(
-                MAGIC, 1, 0, HEADER_SIZE, 0, size, size, len(self._strings)
-            )
-            self._data = header + words.tobytes() + self._strings
+            self._data = bytes(self.memory.data)
         return self._data
 
     @property
@@ -172,6 +200,9 @@ class Btf:
         self._walk(len(self._words))
         return self._first_id + len(self._infos)
 
+    def __bool__(self) -> bool:
+        return True  # not by the length, which has to walk every record
+
     def string(self, offset: int) -> str:
         """Return the NUL-terminated string at *offset*; raises `BtfError` outside the strings."""
         own = offset - self._first_string
@@ -179,16 +210,30 @@ class Btf:
             if self.base is None or offset < 0:
                 raise BtfError(f"{self._what} has no string at offset {offset}")
             return self.base.string(offset)
-        strings = self._strings
-        if own >= len(strings):
+        found = self._strings.text(own)
+        if found is None:  # the last byte is 0 (checked), so it starts too late
             raise BtfError(
-                f"{self._what} refers to a string at offset {offset}, past its {len(strings)}"
-                " bytes of strings",
+                f"{self._what} refers to a string at offset {offset}, past its"
+                f" {len(self._strings)} bytes of strings",
                 source=self.name,
                 offset=offset,
             )
-        # The last byte is 0 (checked), so there is an end.
-        return strings[own : strings.index(0, own)].decode("utf-8", "surrogateescape")
+        return found.decode("utf-8", "surrogateescape")
+
+    def _name(self, offset: int) -> str:
+        """Return the string at *offset* for a type, which will keep it."""
+        if self._room >= 0:
+            text = self.string(offset)
+            if len(text) <= _LONG:
+                return text
+            self._room -= len(text)
+            if self._room >= 0:
+                return text
+        raise BtfError(
+            f"{self._what} has names of more than {MAX_NAMES} bytes together",
+            source=self.name,
+            offset=offset,
+        )
 
     def strings_starting(self, prefix: str) -> list[str]:
         """Return the strings of this blob and its base that start with *prefix*, sorted.
@@ -199,10 +244,16 @@ class Btf:
         strings, needle = self._strings, b"\0" + prefix.encode("utf-8", "surrogateescape")
         at = strings.find(needle)
         while at >= 0 and at + 1 < len(strings):
-            end = strings.index(0, at + 1)
-            found.add(strings[at + 1 : end].decode("utf-8", "surrogateescape"))
-            at = strings.find(needle, end)
+            name = strings.text(at + 1) or b""
+            found.add(name.decode("utf-8", "surrogateescape"))
+            at = strings.find(needle, at + 1 + len(name))
         return sorted(found)
+
+    def string_offsets(self, text: str) -> list[int]:
+        """Return every offset at which exactly *text* can be read, in the base too."""
+        needle = text.encode("utf-8", "surrogateescape") + b"\0"
+        inherited = [] if self.base is None else self.base.string_offsets(text)
+        return inherited + self._string_offsets(needle)
 
     # -- types ----------------------------------------------------------------------------
 
@@ -217,7 +268,7 @@ class Btf:
                 raise BtfError(f"{self._what} has no type {id}", source=self.name)
             return self.base.type(id)
         at = self._info_index(index, id) - 1
-        made = decode(self, id, self._words, at, self.string)
+        made = decode(self, id, self._words, at, self._name)
         return self._cache.setdefault(id, made)
 
     def types(self) -> Iterator[t.Type]:
@@ -234,6 +285,8 @@ class Btf:
 
     def record_offset(self, id: int) -> int:
         """Return the byte offset in the type section of the record of own type *id*."""
+        if id < self._first_id:
+            raise BtfError(f"{self._what} has no record of its own for type {id}", source=self.name)
         return 4 * (self._info_index(id - self._first_id, id) - 1)
 
     def find(self, name: str, kind: int | None = None) -> list[int]:
@@ -242,6 +295,9 @@ class Btf:
         Names are C's without the `struct`, `union` or `enum`. Costs about 0.1 ms in a kernel's
         BTF; no type is decoded. Split BTF gives the base's hits first.
         """
+        known = self._known.get((name, kind))
+        if known is not None:
+            return list(known)
         needle = name.encode("utf-8", "surrogateescape")
         if not needle or b"\0" in needle:
             return []
@@ -249,11 +305,13 @@ class Btf:
         offsets = self._string_offsets(needle + b"\0")
         if self.base is not None:
             offsets += self.base._string_offsets(needle + b"\0")  # noqa: SLF001  same class
+        if len(offsets) > _MANY:
+            return ids + self._named(set(offsets), kind)
         own = []
         words = self._words
         end = len(words) - 2
         for offset in offsets:
-            for at in word_indices(words, offset):
+            for at in self._search.indices(offset):
                 if at >= end:
                     break
                 # Most hits are members of that name, or other numbers: their next word is
@@ -264,11 +322,57 @@ class Btf:
                 if not here or info & RESERVED or (kind is not None and here != kind):
                     continue
                 self._walk(at)
-                index = bisect_left(self._infos, at + 1)
-                if index < len(self._infos) and self._infos[index] == at + 1:
+                index = position(self._infos, at + 1)
+                if index >= 0:
                     own.append(index + self._first_id)
         own.sort()
+        if self.base is None and len(self._known) < MAX_KNOWN:
+            self._known[name, kind] = tuple(own)
         return ids + own
+
+    def learn(
+        self, places: dict[int, int], known: dict[tuple[str, int | None], tuple[int, ...]]
+    ) -> bool:
+        """Take over what `learned` gave for the same BTF, if every record in it is one.
+
+        Returns whether it was taken over.
+        """
+        words = self._words
+        for at in places.values():
+            if not 0 < at < len(words) - 1:
+                return False
+            kind = words[at] >> 24 & 0x1F
+            if not 0 < kind < len(EXTRA) or words[at] & RESERVED:
+                return False
+        for (name, wanted), ids in known.items():
+            for id_ in ids:
+                at = places.get(id_, 0)
+                if not at or self.string(words[at - 1]) != name:
+                    return False
+                if wanted not in (None, words[at] >> 24 & 0x1F):
+                    return False
+        self._places = places
+        self._known.update(known)
+        return True
+
+    def learned(self) -> tuple[dict[int, int], dict[tuple[str, int | None], tuple[int, ...]]]:
+        """Return where the types lie that were looked at, and which names have which ids."""
+        ids = {id_ for found in self._known.values() for id_ in found}
+        ids.update(self._places, self._cache)
+        ids.discard(0)
+        first = self._first_id
+        places = {id_: self._info_index(id_ - first, id_) for id_ in sorted(ids)}
+        return places, dict(self._known)
+
+    def _named(self, offsets: set[int], kind: int | None) -> list[int]:
+        """Return the own types of that *kind* whose name is at one of *offsets*."""
+        self._walk(len(self._words))
+        words = self._words
+        return [
+            index + self._first_id
+            for index, at in enumerate(self._infos)
+            if words[at - 1] in offsets and (kind is None or words[at] >> 24 & 0x1F == kind)
+        ]
 
     def find_type(self, name: str, kind: int | None = None) -> t.Type:
         """Return the first type called *name* (of that *kind*), a definition if there is one.
@@ -410,6 +514,9 @@ class Btf:
 
     def _info_index(self, index: int, id_: int) -> int:
         """Return where the second word of own record number *index* is."""
+        place = self._places.get(id_)
+        if place is not None:
+            return place
         infos = self._infos
         while index >= len(infos):
             if index < 0 or self._next >= len(self._words):
@@ -427,8 +534,6 @@ class Btf:
             return
         with self._lock:
             infos = self._infos
-            if not isinstance(infos, list):  # another thread came to the end meanwhile
-                return
             words = self._words
             end = len(words)
             stop = min(upto + 2, end)
@@ -458,12 +563,22 @@ class Btf:
                     raise BtfError(
                         f"{self._what} ends inside its last type record", source=self.name
                     )
-                self._infos = array("I", infos)
                 self._steps = {}
 
 
-def _sections(data: memoryview, name: str) -> tuple[str, memoryview, memoryview]:
-    """Return byte order, type section and string section of a blob."""
+def _native(types: Memory, byteorder: str) -> Memory:
+    """Return the type section in this machine's byte order."""
+    if byteorder == sys.byteorder:
+        return types
+    from array import array
+
+    words = array("I", types.data.tobytes())
+    words.byteswap()
+    return Memory(memoryview(words).cast("B"), words.buffer_info()[0])
+
+
+def _sections(data: memoryview, name: str) -> tuple[str, tuple[int, int], tuple[int, int]]:
+    """Return the byte order of a blob, and where its types and its strings start and end."""
     what = f"BTF of {name}" if name else "BTF"
     if len(data) < HEADER_SIZE:
         raise BtfError(
@@ -483,11 +598,22 @@ def _sections(data: memoryview, name: str) -> tuple[str, memoryview, memoryview]
     # A longer header is a newer one; what it adds is not needed to read the types.
     if header_len < HEADER_SIZE or header_len > len(data):
         raise BtfError(f"{what} claims a header of {header_len} bytes", source=name)
-    body = data[header_len:]
+    room = len(data) - header_len
     if type_off % 4 or type_len % 4:
         raise BtfError(f"{what} has an unaligned type section", source=name)
-    if type_off + type_len > len(body) or str_off + str_len > len(body):
+    if type_off + type_len > room or str_off + str_len > room:
         raise BtfError(
             f"{what} is truncated: its sections end past its {len(data)} bytes", source=name
         )
-    return byteorder, body[type_off : type_off + type_len], body[str_off : str_off + str_len]
+    types, strings = header_len + type_off, header_len + str_off
+    return byteorder, (types, types + type_len), (strings, strings + str_len)
+
+
+def is_split(data: bytes | bytearray | memoryview) -> bool:
+    """Whether a blob continues another one: its strings do not start with the empty one.
+
+    Raises `BtfError` for what is no BTF.
+    """
+    view = memoryview(data).cast("B")
+    _, _, (start, end) = _sections(view, "")
+    return start == end or view[start] != 0

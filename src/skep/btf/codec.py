@@ -46,6 +46,12 @@ _ORDERED = {
 }
 # A hostile blob can describe few bytes as very many values; honest types stay far below.
 _MAX_VALUES = 1 << 20
+MAX_PARTS = 1 << 17
+"""Members and enumerators in all codecs of one blob together, or an eighth of the blob's bytes if
+that is more. Members of anonymous structs count wherever they are dissolved: a few kilobytes can
+describe a thousand structs of 65 000 members. The largest kernels need a quarter of it."""
+_PER_CLASS = 16  # what a record's class costs, in members
+_MAX_NAME = 255  # characters of a type's name in messages
 
 
 __all__ = ["Codec", "codec", "is_byte", "is_char", "raw_codec"]
@@ -59,8 +65,28 @@ def codec(btf: Btf, type_id: int) -> Codec:
     """
     found: Codec | None = btf.codecs.get(type_id)
     if found is None:
-        found = _make(btf, type_id, MAX_DEPTH)
+        # What cannot be made is noted under a number that no type has: it is not tried again.
+        failed = btf.codecs.get(~type_id)
+        if failed is not None:
+            kind, message, evidence = failed
+            raise kind(message, **evidence)
+        try:
+            found = _make(btf, type_id, MAX_DEPTH)
+        except (BtfError, UnsupportedError) as error:
+            # Not the error itself, whose traceback holds on to a lot.
+            btf.codecs[~type_id] = type(error), error.message, error.evidence
+            raise
     return found
+
+
+def _charge(btf: Btf, parts: int) -> None:
+    """Count *parts* of a codec about to be made."""
+    btf.parts += parts
+    if btf.parts > MAX_PARTS and btf.parts > len(btf.memory) // 8:
+        raise BtfError(
+            f"BTF of {btf.name}: its types have more than {MAX_PARTS} members when all anonymous"
+            " structs are dissolved"
+        )
 
 
 def raw_codec(size: int) -> Codec:
@@ -100,10 +126,12 @@ def _resolve(btf: Btf, type_id: int) -> tuple[str, str, t.Type]:
             order = _ORDERED.get(found.name, order)
         if isinstance(found, t.Modifier):
             found = btf.type(found.type_id)
-    if name:
-        return name, order, target
-    tag = {4: "struct ", 5: "union ", 6: "enum ", 19: "enum "}.get(target.kind, "")
-    return f"{tag}{target.name or '(anonymous)'}", order, target
+    if not name:
+        tag = {4: "struct ", 5: "union ", 6: "enum ", 19: "enum "}.get(target.kind, "")
+        name = f"{tag}{target.name or '(anonymous)'}"
+    if len(name) > _MAX_NAME:
+        name = f"{name[: _MAX_NAME - 3]}..."  # every type made of this one repeats it
+    return name, order, target
 
 
 def _make_target(btf: Btf, name: str, order: str, target: t.Type, depth: int) -> Codec:
@@ -116,7 +144,10 @@ def _make_target(btf: Btf, name: str, order: str, target: t.Type, depth: int) ->
             return BigInteger(name, byteorder, target.size, target.signed)
         return Scalar(name, order, char.lower() if target.signed else char)
     if isinstance(target, t.Enum):
+        if not target.size:
+            raise BtfError(f"BTF of {btf.name}: {name} is only declared and has no size")
         char = _UNSIGNED[target.size]
+        _charge(btf, len(target.values))
         values = dict(target.values)
         return Enumeration(name, order, char.lower() if target.signed else char, values)
     if isinstance(target, t.Pointer):
@@ -131,6 +162,7 @@ def _make_target(btf: Btf, name: str, order: str, target: t.Type, depth: int) ->
     if isinstance(target, t.Array):
         return _make_array(btf, target, depth)
     if isinstance(target, t.Composite):
+        _charge(btf, _PER_CLASS)
         fields = tuple(_fields(btf, target, depth))
         for field in fields:
             if field.offset + field.codec.size > target.size:
@@ -205,6 +237,7 @@ def _fields(btf: Btf, target: t.Composite, depth: int) -> Iterator[Field]:
             stack.pop()
             continue
         member, base, group = entry
+        _charge(btf, 1)
         count += 1
         if count > 1 << 16 or len(stack) > depth:
             raise BtfError(f"BTF of {btf.name}: {target.name or 'a struct'} nests too many members")

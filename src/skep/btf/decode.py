@@ -17,7 +17,6 @@ from skep.errors import BtfError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from array import array
     from collections.abc import Callable
 
     from skep.btf.btf import Btf
@@ -68,7 +67,9 @@ def record_words(info: int) -> int:
     return 3 + fixed + item * (info & 0xFFFF)
 
 
-def decode(btf: Btf, id: int, words: array[int], at: int, string: Callable[[int], str]) -> t.Type:
+def decode(
+    btf: Btf, id: int, words: memoryview[int], at: int, string: Callable[[int], str]
+) -> t.Type:
     """Decode the record whose first word is ``words[at]``; the caller has checked its extent."""
     name = string(words[at]) if words[at] else ""
     info = words[at + 1]
@@ -144,7 +145,7 @@ def _enum(
     name: str,
     size: int,
     signed: bool,
-    words: array[int],
+    words: memoryview[int],
     item: int,
     vlen: int,
     string: Callable[[int], str],

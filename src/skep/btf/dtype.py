@@ -46,7 +46,11 @@ def dtype_of(of: v.Codec) -> np.dtype[Any]:
     """Return the dtype of the values of a codec; errors as `dtype`."""
     import numpy as np
 
-    made: np.dtype[Any] = np.dtype(_spec(of, np))
+    try:
+        made: np.dtype[Any] = np.dtype(_spec(of, np))
+    except (ValueError, TypeError, OverflowError) as error:
+        # Items of 2 GiB and more, arrays of more dimensions than NumPy's: BTF can say both.
+        raise BtfError(f"{of.type_name} does not make a NumPy dtype: {error}") from error
     return made
 
 
@@ -85,14 +89,11 @@ def _structured(of: Composite, np: Any) -> Any:
             formats.append(f"{inner.order}{'i' if inner.signed else 'u'}{inner.size}")
         else:
             formats.append(_spec(inner, np))
-    try:
-        return np.dtype(
-            {
-                "names": [field.name for field in of.fields],
-                "formats": formats,
-                "offsets": [field.offset for field in of.fields],
-                "itemsize": of.size,
-            }
-        )
-    except (ValueError, TypeError) as error:
-        raise BtfError(f"{of.type_name} does not make a NumPy dtype: {error}") from error
+    return np.dtype(
+        {
+            "names": [field.name for field in of.fields],
+            "formats": formats,
+            "offsets": [field.offset for field in of.fields],
+            "itemsize": of.size,
+        }
+    )

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 _MAGIC = 0xEB9F
 _FUNC_SIZE, _LINE_SIZE, _CORE_SIZE = 8, 16, 16
 
+MAX_ACCESS = 1024
+"""Characters of an access string: 64 numbers are the most that libbpf takes, and so do we."""
+MAX_STRINGS = 1 << 23
+"""Bytes of all section names and access strings: as many records may point into one long string."""
+
 
 class CoreRelocation:
     """One CO-RE relocation, `struct bpf_core_relo` of linux/bpf.h.
@@ -88,7 +93,13 @@ class BtfExt:
         if words == 6:
             cores = reader.part("CO-RE relocations", parts[4], parts[5], _CORE_SIZE, "IIII")
             for name, record in cores:
-                relocation = CoreRelocation(record[0], record[1], btf.string(record[2]), record[3])
+                access = reader.string(record[2])
+                if len(access) > MAX_ACCESS:
+                    raise BtfError(
+                        f"{what}: the access string {access[:40]!r}... of a CO-RE relocation has"
+                        f" {len(access)} characters, expected {MAX_ACCESS} at most"
+                    )
+                relocation = CoreRelocation(record[0], record[1], access, record[3])
                 self.core_relocations.setdefault(name, []).append(relocation)
         return self
 
@@ -101,6 +112,18 @@ class _Reader:
         self.btf = btf
         self.order = order
         self.what = what
+        self.strings: dict[int, str] = {}
+        self.room = MAX_STRINGS
+
+    def string(self, offset: int) -> str:
+        """Return a string of the BTF, each made once."""
+        found = self.strings.get(offset)
+        if found is None:
+            found = self.strings[offset] = self.btf.string(offset)
+            self.room -= len(found)
+            if self.room < 0:
+                raise BtfError(f"{self.what} refers to more than {MAX_STRINGS} bytes of strings")
+        return found
 
     def part(
         self, label: str, offset: int, length: int, minimum: int, fields: str
@@ -126,7 +149,7 @@ class _Reader:
             end = at + count * size
             if not count or end > length:
                 raise BtfError(f"{self.what}: the {label} claims {count} records, past its end")
-            name = self.btf.string(name_offset)
+            name = self.string(name_offset)
             found += [(name, values) for values in record.iter_unpack(view[at:end])]
             at = end
         return found

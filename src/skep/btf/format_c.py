@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from skep.btf import types as t
 from skep.btf._c_words import BUILTIN
+from skep.btf.btf import MAX_DEPTH
 from skep.btf.spelling import MAX_PARTS, Speller, declaration, identifier, is_builtin
 from skep.errors import BtfError
 
@@ -103,7 +104,9 @@ class _Header(Speller):
         self.enumerators: dict[int, list[str]] = {}  # enum id -> names, made unique
         self.state: dict[int, bool] = {}  # type id -> False being written, True written
         self.declared: set[str] = set()  # "struct x" that C has seen
-        self.seen: set[int] = set()  # pointers and functions whose needs are met
+        # Pointers, functions and anonymous structs whose needs are met.
+        self.seen: set[int] = set()
+        self.mentioned: set[int] = set()  # structs that `_declare_tag` has seen
         self.nesting = 0
 
     # -- the whole ------------------------------------------------------------------------
@@ -177,7 +180,7 @@ class _Header(Speller):
 
     def need(self, type_id: int, strength: int) -> None:
         """Write whatever has to precede a use of *type_id* of this *strength*."""
-        for _ in range(256):
+        for _ in range(MAX_DEPTH):
             if not type_id or type_id in self.seen:
                 return
             found = self.btf.type(type_id)
@@ -209,6 +212,7 @@ class _Header(Speller):
                 for member in found.members:
                     self.need(member.type_id, _COMPLETE)
                 self.nesting -= 1
+                self.seen.add(found.id)
             elif strength == _DECLARED:
                 self._declare_tag(found)
             else:
@@ -247,6 +251,9 @@ class _Header(Speller):
         self.out.append(f"{self.composite(found, 0)};\n")
 
     def _declare_tag(self, found: t.Type) -> None:
+        if found.id in self.mentioned:
+            return
+        self.mentioned.add(found.id)
         spelt = self.base(found, 0)
         if spelt not in self.declared:
             self.declared.add(spelt)

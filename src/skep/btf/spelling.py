@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 # Declarations spelt inside one: the largest type of a 6.18 kernel has 1 150. Types that mention
 # one another twice at every level would otherwise take exponential time.
 MAX_PARTS = 1 << 14
+MAX_TEXT = 1 << 23
+"""Characters of all that one blob's declarations take, those inside others counted again, or eight
+times the blob's bytes if that is more: few long names can be mentioned very often."""
+_EACH = 16  # what a declaration counts besides its characters
 
 _QUALIFIERS = {t.Kind.CONST: "const", t.Kind.VOLATILE: "volatile", t.Kind.RESTRICT: "restrict"}
 _TAGS = {
@@ -51,6 +55,7 @@ class Speller:
     def __init__(self, btf: Btf) -> None:
         self.btf = btf
         self.budget = MAX_PARTS
+        self.room = max(MAX_TEXT, 8 * len(btf.memory))
 
     def base(self, found: t.Type, depth: int) -> str:
         """Spell a type that is not a pointer, array, function or qualifier."""
@@ -108,7 +113,13 @@ class Speller:
                 # `restrict` qualifies pointers only; on anything else it is noise.
                 words = " ".join(word for word in before if word != "restrict")
                 parts = (words, self.base(found, depth), *after, text)
-                return " ".join(part for part in parts if part)
+                text = " ".join(part for part in parts if part)
+                self.room -= len(text) + _EACH
+                if self.room < 0:
+                    raise BtfError(
+                        f"BTF of {self.btf.name}: its types take more than {MAX_TEXT} characters"
+                    )
+                return text
             type_id = found.type_id  # type: ignore[attr-defined]
         raise BtfError(f"BTF of {self.btf.name}: type {type_id} refers to itself")
 

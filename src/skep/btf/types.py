@@ -11,7 +11,7 @@ They never change after construction and may be shared between threads.
 
 from __future__ import annotations
 
-from enum import IntEnum
+from skep.kernel.enums import IntEnum
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -19,6 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from skep.btf.btf import Btf
+
 # Methods are called int, float and so on, after the kinds; these are the builtins.
 Number = int
 
@@ -28,14 +30,22 @@ _KIND_FLAG = 1 << 31
 class Builder:
     """Collects types and strings; `build` makes the blob. Not thread-safe.
 
-    *base_types* and *base_strings* are the length and `string_end` of the `Btf` that a split
-    blob continues. Every method that adds a type returns its id and raises `RangeError` when
-    a number does not fit its place in the format.
+    With *base* the blob is a split one that continues these types and strings. (Without having
+    them, *base_types* and *base_strings* are its length and `string_end`.) Every method that adds
+    a type returns its id and raises `RangeError` when a number does not fit its place in the
+    format.
     """
 
     def __init__(
-        self, byteorder: str = "little", *, base_types: Number = 1, base_strings: Number = 0
+        self,
+        byteorder: str = "little",
+        *,
+        base: Btf | None = None,
+        base_types: Number = 1,
+        base_strings: Number = 0,
     ) -> None:
+        if base is not None:
+            base_types, base_strings = len(base), base.string_end
         self.byteorder = byteorder
         self._words = array("I")
         self._base_strings = base_strings

@@ -54,8 +54,12 @@ def run(arguments: list[str]) -> int:
 
 def report(error: Exception) -> None:
     """Say on standard error, in one sentence, what went wrong."""
+    from skep.tools.table import printable
+
+    # Names in an object file or of a process could drive the terminal.
+    texts = ["\n".join(map(printable, text.expandtabs().splitlines())) for text in sentences(error)]
     try:
-        sys.stderr.write("".join(f"skep: {text}\n" for text in sentences(error)))
+        sys.stderr.write("".join(f"skep: {text}\n" for text in texts))
         sys.stderr.flush()
     except OSError:
         pass  # nobody is there to be told

@@ -29,8 +29,11 @@ LINKAGE = ("static", "global", "extern")
 
 
 def lines(types: Btf) -> Iterator[str]:
-    """Yield the lines: ``[id] KIND 'name' facts``, and an indented one for each member."""
-    for number in range(1, len(types)):
+    """Yield the lines: ``[id] KIND 'name' facts``, and an indented one for each member.
+
+    Of split BTF only its own types.
+    """
+    for number in range(types.first_id, len(types)):
         kind = types.type(number)
         name = f"'{kind.name}'" if kind.name else "'(anon)'"
         yield " ".join((f"[{number}]", kind.kind.name, name, facts(kind))).rstrip()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 COMMANDS = {
     "run": ("skep.cli.run:run", "run the agent: metrics for Prometheus, a live table"),
     "build": ("skep.cli.build:build", "compile a BPF C source into a CO-RE object"),
+    "check": ("skep.cli.check:check", "load an object without attaching it, and say what fails"),
+    "object": ("skep.cli.object:object_", "look into an object: programs, maps, relocations"),
     "btf": ("skep.cli.btf:btf", "show kernel types, as a C header for one"),
     "version": ("skep.cli.version:version", "print the versions that matter in a report"),
 }

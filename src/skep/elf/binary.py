@@ -43,6 +43,10 @@ _NT_GNU_BUILD_ID = 3
 
 # The note of a build id is near the start of its segment; a core file's could be gigabytes.
 _NOTE_LIMIT = 1 << 20
+_NOTES = 16  # notes that are looked at; binaries have three or four
+
+MAX_LOADS = 256
+"""Segments to load; linkers make four or five. Each address is looked for in all of them."""
 
 
 class SymbolHit:
@@ -95,6 +99,8 @@ class Binary:
             if elf.type not in (ET_EXEC, ET_DYN):
                 raise elf.error("is neither an executable nor a shared library")
             self._loads = [part for part in elf.segments if part.type == PT_LOAD]
+            if len(self._loads) > MAX_LOADS:
+                raise elf.error(f"has {len(self._loads)} parts to load; {MAX_LOADS} are allowed")
             #: The machine it is for, an EM_* number (62: x86-64, 183: arm64).
             self.machine = elf.machine
         except ElfError:
@@ -203,6 +209,7 @@ class Binary:
         elf = self.elf
         spans = [(part.offset, part.file_size) for part in elf.segments if part.type == PT_NOTE]
         spans += [(part.offset, part.size) for part in elf.sections if part.type == SHT_NOTE]
+        del spans[_NOTES:]
         order = "<" if elf.byteorder == "little" else ">"
         for offset, size in spans:
             data = bytes(elf.bytes_at(offset, min(size, _NOTE_LIMIT), "a note"))
@@ -220,13 +227,12 @@ class Binary:
         """Return the tables to search, in that order."""
         elf = self.elf
         if self._tables is None:
-            self._tables = [
-                SymbolTable(elf, section)
-                # What is exported first: there a version tells symbols of one name apart.
-                for kind in (SHT_DYNSYM, SHT_SYMTAB)
-                for section in elf.sections
-                if section.type == kind
-            ]
+            self._tables = []
+            # What is exported first: there a version tells symbols of one name apart. There is at
+            # most one table of each kind (System V ABI, chapter 4).
+            for kind in (SHT_DYNSYM, SHT_SYMTAB):
+                found = [section for section in elf.sections if section.type == kind]
+                self._tables += [SymbolTable(elf, section) for section in found[:1]]
         return self._tables
 
     def _choose(self, name: str, symbols: list[Symbol]) -> Symbol:

@@ -10,6 +10,7 @@ Format: System V ABI, chapters 4 and 5; the numbers are those of ``<elf.h>``.
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 
 from skep.errors import ElfError, NotFoundError
 
@@ -40,6 +41,15 @@ PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_NOTE = 1, 2, 3, 4
 PF_X = 1
 
 HEADER_SIZE, SECTION_SIZE, SEGMENT_SIZE, SYMBOL_SIZE, REL_SIZE, RELA_SIZE = 64, 64, 56, 24, 16, 24
+
+SHOWN = 100
+"""Characters of a name that messages show, where there can be very many messages."""
+_LONGEST = 500  # characters of a message: names in a file may be very long
+MAX_NAME = 1 << 10
+"""Bytes of the name of one section or symbol in a relocatable file; Linux takes symbols of 511."""
+MAX_NAMES = 1 << 23
+"""Bytes of all names of sections, and of all names of symbols. Names may be tails of one another,
+so that a file of 1 MB can spell 20 000 names of 500 000 bytes each. Objects have some kilobytes."""
 
 
 class Section:
@@ -166,6 +176,7 @@ class ElfFile:
         self.name = name
         self._data = memoryview(data).cast("B").toreadonly()
         self._symbols: list[Symbol] | None = None
+        self._tables: dict[int, list[Section]] | None = None
         header = self._data[:HEADER_SIZE]
         if len(header) < 16 or bytes(header[:4]) != b"\x7fELF":
             raise self.error("is not an ELF file: it does not start with \\x7fELF", offset=0)
@@ -217,7 +228,7 @@ class ElfFile:
 
     def error(self, what: str, offset: int | None = None) -> ElfError:
         """Make the error saying that this file *what*."""
-        return ElfError(f"{self.name} {what}", source=self.name, offset=offset)
+        return ElfError(f"{self.name} {what[:_LONGEST]}", source=self.name, offset=offset)
 
     def release(self) -> None:
         """Let go of the buffer, so that a mapping behind it can be closed; nothing works after."""
@@ -275,9 +286,12 @@ class ElfFile:
         With *only*, just those of that relocation table.
         """
         found: list[Relocation] = []
-        for table in self.sections:
-            if table.info != section.index or table.type not in (SHT_REL, SHT_RELA):
-                continue
+        if self._tables is None:
+            self._tables = {}
+            for table in self.sections:
+                if table.type in (SHT_REL, SHT_RELA):
+                    self._tables.setdefault(table.info, []).append(table)
+        for table in self._tables.get(section.index, ()):
             if only is not None and table is not only:
                 continue
             size, form = (REL_SIZE, "QQ") if table.type == SHT_REL else (RELA_SIZE, "QQq")
@@ -338,10 +352,36 @@ class ElfFile:
             row = rows[names_index]
             if row[1] != SHT_NOBITS:
                 names = self.bytes_at(row[4], row[5], "the table of section names")
-        return [
-            Section(index, self._string(names, row[0], f"section {index}"), *row[1:])
-            for index, row in enumerate(rows)
-        ]
+        sections = []
+        room = MAX_NAMES
+        for index, row in enumerate(rows):
+            name = self._string(names, row[0], f"section {index}")
+            room -= len(name)
+            if room < 0:
+                raise self.error(f"has section names of more than {MAX_NAMES} bytes")
+            if len(name) > MAX_NAME and self.type == ET_REL:
+                raise self.error(f"has a section name of {len(name)} bytes; {MAX_NAME} are allowed")
+            sections.append(Section(index, name, *row[1:]))
+        if self.type == ET_REL:
+            self._refuse_overlaps(sections)
+        return sections
+
+    def _refuse_overlaps(self, sections: list[Section]) -> None:
+        """Refuse sections that share bytes of the file, which no compiler writes.
+
+        Each is read by itself, so that a few kilobytes shown a thousand times would become many
+        megabytes. Sections past the end of the file are refused when they are read.
+        """
+        spans = sorted(
+            (section.offset, section.offset + section.size, section.index)
+            for section in sections
+            if section.size and section.type not in (SHT_NOBITS, SHT_NULL)
+        )
+        for before, after in pairwise(spans):
+            if after[0] < before[1] <= len(self._data):
+                first, second = sections[before[2]].name, sections[after[2]].name
+                message = f"has sections {first!r} and {second!r} in the same bytes"
+                raise self.error(message, offset=after[0])
 
     def _read_symbols(self, table: Section) -> list[Symbol]:
         if table.link >= len(self.sections):
@@ -350,12 +390,19 @@ class ElfFile:
         if strings and strings[-1]:
             raise self.error(f"has a string table for {table.name} that does not end in NUL")
         symbols = []
+        room = MAX_NAMES
         entries: Any = self._entries(table, SYMBOL_SIZE, "IBBHQQ")
         for index, (name_at, info, other, shndx, value, size) in enumerate(entries):
             if name_at:
                 if name_at >= len(strings):
                     raise self.error(f"has a symbol {index} whose name lies outside its table")
                 text = strings[name_at : strings.index(0, name_at)]
+                room -= len(text)
+                if room < 0:
+                    raise self.error(f"has symbol names of more than {MAX_NAMES} bytes")
+                if len(text) > MAX_NAME:
+                    message = f"has a symbol name of {len(text)} bytes; {MAX_NAME} are allowed"
+                    raise self.error(message)
                 name = text.decode("utf-8", "surrogateescape")
             else:
                 name = ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 
 from skep.elf.reader import (
+    MAX_NAMES,
     SHN_LORESERVE,
     SHN_UNDEF,
     SHT_GNU_VERDEF,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 # In .gnu.version: this version of the symbol is found only when it is asked for by name.
 _VERSION_HIDDEN = 0x8000
+_VERSION_LENGTH = 255  # bytes of a version's name; "GLIBCXX_3.4.30" is a long one
 
 # Names found in more places than this (a short name is the tail of many) are looked up in one
 # pass over the symbols instead of one search for each place.
@@ -50,6 +52,15 @@ class SymbolTable:
         self._strings = bytes(elf.data(elf.sections[section.link])) + b"\0"
         self._order = "<" if elf.byteorder == "little" else ">"
         self._versions: dict[int, str] | None = None
+        # The table of versions, which belongs to the dynamic symbols.
+        self._version_table = next(
+            (
+                each
+                for each in elf.sections
+                if each.type == SHT_GNU_VERSYM and each.link == section.index
+            ),
+            None,
+        )
 
     def find(self, name: str) -> list[Symbol]:
         """Find every symbol called *name*, defined or not, code or data, in table order.
@@ -59,7 +70,7 @@ class SymbolTable:
         """
         base, _at, version = name.partition("@")
         wanted = version.lstrip("@")
-        if self._version_section() is None:
+        if self._version_table is None:
             # Static tables spell the version in the name: memcpy@@GLIBC_2.14.
             if wanted:
                 return self._by_name(f"{base}@{wanted}") + self._by_name(f"{base}@@{wanted}")
@@ -71,7 +82,7 @@ class SymbolTable:
 
     def version(self, symbol: Symbol) -> tuple[str, bool]:
         """Return the version of *symbol* (empty without), and whether it is not the default."""
-        table = self._version_section()
+        table = self._version_table
         if table is None or 2 * symbol.index + 2 > table.size:
             return "", False
         data = self.elf.data(table)
@@ -82,9 +93,15 @@ class SymbolTable:
     def __iter__(self) -> Iterator[Symbol]:
         """Decode all the symbols with a name, in table order."""
         rows = struct.iter_unpack(self._order + "IBBHQQ", self._symbols)
+        # Names may be tails of one another; of an honest table's, few are.
+        room = MAX_NAMES + 4 * len(self._strings)
         for index, row in enumerate(rows):
             if row[0]:
-                yield self._symbol(index, row)
+                symbol = self._symbol(index, row)
+                room -= len(symbol.name)
+                if room < 0:
+                    raise self.elf.error(f"has symbol names far longer than {self.section.name}")
+                yield symbol
 
     def _by_name(self, name: str) -> list[Symbol]:
         # A name may be stored as the tail of a longer one, so what precedes it says nothing.
@@ -128,12 +145,6 @@ class SymbolTable:
         name = self._strings[name_at:end].decode("utf-8", "surrogateescape")
         return Symbol(index, name, value, size, info & 15, info >> 4, other & 3, section)
 
-    def _version_section(self) -> Section | None:
-        for section in self.elf.sections:
-            if section.type == SHT_GNU_VERSYM and section.link == self.section.index:
-                return section
-        return None
-
     def _version_names(self) -> dict[int, str]:
         """Read .gnu.version_d: the names of the versions this file defines, by number."""
         if self._versions is None:
@@ -160,7 +171,8 @@ class SymbolTable:
                 (name,) = struct.unpack_from(self._order + "I", data, name_at)
                 end = strings.find(0, name)
                 if end >= 0:
-                    self._versions[fields[2]] = strings[name:end].decode("utf-8", "surrogateescape")
+                    text = strings[name : min(end, name + _VERSION_LENGTH)]
+                    self._versions[fields[2]] = text.decode("utf-8", "surrogateescape")
             if not fields[6]:
                 break
             at += fields[6]

@@ -5,13 +5,13 @@ only appends), so an older or newer kernel never gives one a second meaning; a k
 not know a number answers EINVAL or E2BIG. A number newer than this list is passed around as a
 plain `int` (see `name_of`).
 
-Making an enum costs 10 us a member, so those that loading and attaching do not need live in
-`late_constants` and are made when somebody asks this module for them.
+Those that loading and attaching do not need live in `late_constants`, which is imported when
+somebody asks this module for one of them.
 """
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
+from skep.kernel.enums import IntEnum, IntFlag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,11 +77,11 @@ class MapType(IntEnum):
     CPUMAP = 16
     XSKMAP = 17
     SOCKHASH = 18
+    CGROUP_STORAGE = 19  # the first of two names is the one that is shown
     CGROUP_STORAGE_DEPRECATED = 19
-    CGROUP_STORAGE = 19
     REUSEPORT_SOCKARRAY = 20
-    PERCPU_CGROUP_STORAGE_DEPRECATED = 21
     PERCPU_CGROUP_STORAGE = 21
+    PERCPU_CGROUP_STORAGE_DEPRECATED = 21
     QUEUE = 22
     STACK = 23
     SK_STORAGE = 24
@@ -195,6 +195,10 @@ class AttachType(IntEnum):
     NETKIT_PEER = 55
     TRACE_KPROBE_SESSION = 56
     TRACE_UPROBE_SESSION = 57
+    TRACE_FSESSION = 58  # this and what follows: Linux 7.0 and later
+    TRACE_FENTRY_MULTI = 59
+    TRACE_FEXIT_MULTI = 60
+    TRACE_FSESSION_MULTI = 61
 
 
 class MapFlags(IntFlag):

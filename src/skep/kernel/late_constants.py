@@ -5,7 +5,7 @@ Sources: `include/uapi/linux/bpf.h` and `include/uapi/linux/perf_event.h` of Lin
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
+from skep.kernel.enums import IntEnum, IntFlag
 
 
 class Command(IntEnum):

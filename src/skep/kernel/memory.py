@@ -25,12 +25,12 @@ accesses being seen in that order.
 
 from __future__ import annotations
 
-import ctypes
 from _thread import allocate_lock
 from _warnings import warn
 from _weakref import ref
 
 from skep.errors import ClosedError, RangeError
+from skep.kernel.native import c_char, c_uint32, c_uint64
 from skep.kernel.syscall import checked, machine, page_size, syscall
 
 TYPE_CHECKING = False
@@ -42,10 +42,12 @@ if TYPE_CHECKING:
 
 _PROT_READ = 1
 _PROT_WRITE = 2
+_MAP_FIXED_NOREPLACE = 0x100000
 _MAP_SHARED = 1
+_MAP_PRIVATE = 2
 
-_u64_at = ctypes.c_uint64.from_address
-_u32_at = ctypes.c_uint32.from_address
+_u64_at = c_uint64.from_address
+_u32_at = c_uint32.from_address
 
 
 def fence() -> None:
@@ -116,9 +118,10 @@ class Mapping:
     """Owns shared pages of a file (a map, a ring, a perf event), mapped by mmap(2).
 
     *offset* is a multiple of the page size, *length* is bytes, rounded up by the kernel to whole
-    pages; `KernelError` when the kernel refuses. Unlike the `mmap` module this neither
-    duplicates the descriptor nor asks for its size (a map's file says 0), and *fd* may be closed
-    afterwards.
+    pages; `KernelError` when the kernel refuses. *private* is for files that the kernel maps only
+    so (BTF). *address* is where it must be, 0 for anywhere (`KernelError` EEXIST when something is
+    there). Unlike the `mmap` module this neither duplicates the descriptor nor asks for its size
+    (a map's file says 0), and *fd* may be closed afterwards.
 
     `close()` is safe with views still alive: the pages are unmapped when the last view of them
     is gone, so a forgotten NumPy array reads old data instead of crashing the process. Bare
@@ -128,7 +131,15 @@ class Mapping:
     __slots__ = ("__weakref__", "_address", "_pages", "_view", "length", "what")
 
     def __init__(
-        self, fd: FD, length: int, *, offset: int = 0, writable: bool = False, what: str = ""
+        self,
+        fd: FD,
+        length: int,
+        *,
+        offset: int = 0,
+        writable: bool = False,
+        private: bool = False,
+        address: int = 0,
+        what: str = "",
     ) -> None:
         self._view: memoryview | None = None
         self.what = what or f"mapping of {fd.what}"
@@ -139,15 +150,15 @@ class Mapping:
         self.length = length
         self._address = checked(
             "mmap",
-            0,
+            address,
             length,
             _PROT_READ | (_PROT_WRITE if writable else 0),
-            _MAP_SHARED,
+            (_MAP_PRIVATE if private else _MAP_SHARED) | (_MAP_FIXED_NOREPLACE if address else 0),
             fd.fileno(),
             offset,
             what=f"mapping {length} bytes of {fd.what}",
         )
-        pages = (ctypes.c_char * length).from_address(self._address)
+        pages = (c_char * length).from_address(self._address)
         _unmap_with(pages, self._address, length)
         view = memoryview(pages).cast("B")
         self._view = view if writable else view.toreadonly()

@@ -13,9 +13,9 @@ from errno import EACCES, EINVAL, ENODEV, ENOENT, ENOTSUP, EPERM
 from struct import Struct
 
 from skep.errors import FormatError, KernelError, UnsupportedError
-from skep.kernel.bpf.call import address_of
 from skep.kernel.fd import FD
-from skep.kernel.syscall import error_text, get_errno, syscall
+from skep.kernel.native import address_of, get_errno
+from skep.kernel.syscall import error_text, syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

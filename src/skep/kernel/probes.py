@@ -6,8 +6,9 @@ What is missing shows as a `KernelError` or `UnsupportedError`, a missing privil
 
 from __future__ import annotations
 
-from errno import EBADF, EINVAL
+from errno import EBADF, EINVAL, ENOENT, ESRCH
 from struct import pack
+from sys import byteorder
 
 from skep.errors import KernelError, PrivilegeError, UnsupportedError
 from skep.kernel import bpf, perf
@@ -15,6 +16,9 @@ from skep.kernel.constants import AttachType, MapFlags, MapType, PerfSoftware, P
 from skep.kernel.cpus import possible_cpus
 from skep.kernel.memory import Mapping
 from skep.kernel.syscall import page_size
+
+_NO_FD = (1 << 31) - 1
+_ENOTSUPP = 524  # the kernel's own, without a name in libc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +50,19 @@ def object_names() -> None:
     ).close()
 
 
+def expected_attach_type() -> None:
+    """Load a program of a kind that insists on the place where it is to be attached."""
+    attach = AttachType.CGROUP_INET_SOCK_CREATE
+    _program(ProgramType.CGROUP_SOCK, attach=attach).close()
+    try:
+        _program(ProgramType.CGROUP_SOCK, attach=AttachType.CGROUP_INET_EGRESS).close()
+    except PrivilegeError:
+        raise
+    except KernelError:
+        return  # looked at, and refused
+    raise _missing("attach types of programs when they are loaded")
+
+
 def memcg_accounting() -> None:
     """Find out whether BPF memory is charged to the cgroup rather than to RLIMIT_MEMLOCK.
 
@@ -53,6 +70,11 @@ def memcg_accounting() -> None:
     interface. bpf_ktime_get_coarse_ns, helper 160, came with the same release.
     """
     _program(ProgramType.SOCKET_FILTER, insns=_call_helper(160)).close()
+
+
+def attach_cookie() -> None:
+    """Load a program that calls bpf_get_attach_cookie (helper 174)."""
+    _program(ProgramType.TRACEPOINT, insns=_call_helper(174)).close()
 
 
 def ringbuf() -> None:
@@ -204,6 +226,84 @@ def uprobe_session() -> None:
     _uprobe_multi_errno(AttachType.TRACE_UPROBE_SESSION)
 
 
+def _kprobe_multi(attach: AttachType) -> None:
+    """Attach to a function that does not exist: a kernel that knows how looks for it."""
+    with _program(ProgramType.KPROBE, attach=attach) as prog:
+        try:
+            bpf.link_create_kprobe_multi(prog, symbols=["skep_probe_"], attach_type=attach).close()
+        except KernelError as error:
+            # ESRCH since "kallsyms: Fully export ftrace_lookup_symbols" (5.19), ENOENT in between.
+            if error.errno not in (ESRCH, ENOENT):
+                raise
+
+
+def kprobe_multi() -> None:
+    """EINVAL where it is unknown, EOPNOTSUPP in a kernel built without CONFIG_FPROBE."""
+    _kprobe_multi(AttachType.TRACE_KPROBE_MULTI)
+
+
+def kprobe_session() -> None:
+    """As `kprobe_multi`."""
+    _kprobe_multi(AttachType.TRACE_KPROBE_SESSION)
+
+
+def netfilter() -> None:
+    """Load a program for netfilter hooks, which returns NF_DROP."""
+    _program(ProgramType.NETFILTER, attach=AttachType.NETFILTER).close()
+
+
+def cgroup_unix() -> None:
+    """Load a program for connections to UNIX sockets, which lets them happen."""
+    attach = AttachType.CGROUP_UNIX_CONNECT
+    insns = pack("=QQ", 0x1000000B7, 0x0095)  # r0 = 1; exit
+    _program(ProgramType.CGROUP_SOCK_ADDR, attach=attach, insns=insns).close()
+
+
+def cgroup_storage() -> None:
+    """Create a storage of control groups, which needs key and value types.
+
+    Without them a kernel that knows the map type says EINVAL as well, so the helper of the same
+    release (bpf_cgrp_storage_get, 210) is asked for.
+    """
+    helper(ProgramType.TRACEPOINT, 210)
+
+
+def helper(type: ProgramType, number: int) -> None:
+    """Load a program that calls a helper without arguments: the verifier must know the helper."""
+    log = bytearray(1 << 14)
+    try:
+        fd = bpf.prog_load(
+            type=type, insns=_call_helper(number), license="GPL", log_level=1, log_buffer=log
+        )
+    except KernelError as error:
+        # "invalid func unknown#210", "unknown func name#210", or "program of this type cannot ..."
+        if b"nvalid func" in log or b"unknown func" in log or b"cannot use helper" in log:
+            raise _missing(f"helper {number}") from error
+        if b"R1" not in log and b"R2" not in log:
+            raise
+        return
+    fd.close()
+
+
+def cpu_v4() -> None:
+    """Load a sign-extending move, r0 = (s8) r0, of the instruction set's fourth version."""
+    insns = pack("=BBhiBBhi", 0xB7, 0, 0, 0, 0xBF, 0, 8, 0) + _RETURN_0
+    _program(ProgramType.SOCKET_FILTER, insns=insns).close()
+
+
+def may_goto() -> None:
+    """Load a program with a may_goto over one instruction (Linux 6.12 takes no distance of 0)."""
+    insns = pack("=BBhi", 0xE5, 0, 1, 0) + _RETURN_0[:8] + _RETURN_0
+    _program(ProgramType.SOCKET_FILTER, insns=insns).close()
+
+
+def load_acquire() -> None:
+    """Load a program that stores a zero on its stack and loads it with load-acquire."""
+    r10_is_dst, r10_is_src = (0x0A, 0xA0) if byteorder == "little" else (0xA0, 0x0A)
+    insns = pack("=BBhiBBhi", 0x7A, r10_is_dst, -8, 0, 0xDB, r10_is_src, -8, 0x100)
+    _program(ProgramType.SOCKET_FILTER, insns=insns + _RETURN_0).close()
+
+
 # BTF kinds, include/uapi/linux/btf.h
 _INT, _PTR, _FUNC, _FUNC_PROTO, _VAR, _DATASEC = 1, 2, 12, 13, 14, 15
 _FLOAT, _DECL_TAG, _TYPE_TAG, _ENUM64 = 16, 17, 18, 19
@@ -255,3 +355,28 @@ def btf_type_tag() -> None:
 def btf_enum64() -> None:
     """Load an enum of 8 bytes."""
     _load_btf(_type(_ENUM64, 0, 8, 1, 0, 1, vlen=1))
+
+
+def token() -> None:
+    """Ask for a token from no descriptor: EBADF where the command is known, else EINVAL."""
+    try:
+        bpf.token_create(_NO_FD).close()
+    except KernelError as error:
+        if error.errno != EBADF:
+            raise
+
+
+def struct_ops_link() -> None:
+    """Create a struct of operations of type 1, an int: ENOTSUPP where the flag LINK is known."""
+    try:
+        bpf.map_create(
+            type=MapType.STRUCT_OPS,
+            key_size=4,
+            value_size=8,
+            max_entries=1,
+            flags=MapFlags.LINK,
+            btf_vmlinux_value_type_id=1,
+        ).close()
+    except KernelError as error:
+        if error.errno != _ENOTSUPP:
+            raise

@@ -11,7 +11,8 @@ from errno import EACCES, ENOENT, EPERM, ESRCH
 
 from skep.errors import FormatError, KernelError, NotFoundError, RangeError
 from skep.kernel.fd import FD
-from skep.kernel.syscall import error_text, get_errno, syscall
+from skep.kernel.native import get_errno
+from skep.kernel.syscall import error_text, syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

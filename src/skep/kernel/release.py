@@ -47,8 +47,31 @@ def release_name() -> str:
 def version_code() -> int:
     """Return the version as one number, KERNEL_VERSION(a, b, c), with c capped at 255.
 
-    What a program's LINUX_KERNEL_VERSION means. Where the distribution hides the stable version
-    from uname(2), c is 0.
+    What a program's LINUX_KERNEL_VERSION means. Ubuntu and Debian hide the stable version from
+    ``uname -r``; it is found where they put it.
     """
-    major, minor, patch = release()
+    uname = os.uname()
+    try:
+        with open("/proc/version_signature") as file:
+            signature = file.read()
+    except OSError:
+        signature = ""
+    major, minor, patch = stable_version(uname.release, uname.version, signature)
     return major << 16 | minor << 8 | min(patch, 255)
+
+
+def stable_version(release: str, version: str, signature: str = "") -> tuple[int, int, int]:
+    """Return the upstream version of a kernel, with the stable number where it can be found.
+
+    *release* and *version* are uname's; Debian ends the latter in ``Debian 6.1.119-1``. Ubuntu's
+    *signature* (/proc/version_signature) ends in the upstream version: ``Ubuntu
+    5.15.0-91.101-generic 5.15.131``. Source: ``get_kernel_version`` of libbpf decides the same.
+    """
+    _, _, upstream = signature.strip().rpartition(" ")
+    _, debian, package = version.partition("Debian ")
+    for text in (upstream, package if debian else ""):
+        try:
+            return parse_release(text)
+        except FormatError:
+            continue
+    return parse_release(release)

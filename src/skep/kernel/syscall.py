@@ -6,11 +6,11 @@ calling is an `UnsupportedError` elsewhere.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 
 from skep.errors import KernelError, UnsupportedError
+from skep.kernel.native import c_long, function, get_errno
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _X86_64 = {
     "mmap": 9,
     "munmap": 11,
+    "fstatfs": 138,
     "capget": 125,
     "capset": 126,
     "prctl": 157,
@@ -36,6 +37,7 @@ _X86_64 = {
 _AARCH64 = {
     "mmap": 222,
     "munmap": 215,
+    "fstatfs": 44,
     "capget": 90,
     "capset": 91,
     "prctl": 167,
@@ -76,8 +78,8 @@ def number(name: str) -> int:
         raise UnsupportedError(message, hint=hint, feature=name) from None
 
 
-def _function(*, keep_gil: bool = False, arguments: int = 6) -> Callable[..., int]:
-    """Return libc's syscall() taking a number and *arguments* longs.
+def _function() -> Callable[..., int]:
+    """Return libc's syscall() taking a number and six longs.
 
     syscall() is variadic in C; the calling conventions of x86-64 and arm64 Linux pass integer
     arguments of variadic functions like any others, so declaring plain longs is right (and
@@ -89,15 +91,11 @@ def _function(*, keep_gil: bool = False, arguments: int = 6) -> Callable[..., in
             raise AssertionError(nr)  # number() has raised before
 
         return unsupported
-    library = (ctypes.PyDLL if keep_gil else ctypes.CDLL)(None, use_errno=True)
-    function = library["syscall"]  # by item: a function object of our own, not a shared one
-    function.restype = ctypes.c_long
-    function.argtypes = (ctypes.c_long,) * (arguments + 1)
-    return function
+    # A function object of our own, not one that somebody else declares otherwise.
+    return function("syscall", c_long, (c_long,) * 7)
 
 
 _call = _function()
-get_errno = ctypes.get_errno
 
 
 def syscall(name: str, *arguments: int) -> int:

@@ -10,7 +10,8 @@ from errno import EACCES, EPERM
 
 from skep.errors import FormatError, KernelError, NotFoundError, UnsupportedError
 from skep.kernel.fd import FD
-from skep.kernel.syscall import error_text, get_errno, syscall
+from skep.kernel.native import get_errno
+from skep.kernel.syscall import error_text, syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _open_mounted(where: str) -> FD | None:
 
 def _mount_privately() -> FD:
     name = b"tracefs\0"
-    from skep.kernel.bpf.call import address_of
+    from skep.kernel.native import address_of
 
     context = syscall("fsopen", address_of(name), _FSOPEN_CLOEXEC)
     if context < 0:

@@ -16,7 +16,7 @@ def attach(program: Attachable) -> Link:
 
     ``tracepoint/CATEGORY/NAME``, ``tp/...``; ``raw_tp/NAME``, ``raw_tracepoint/...`` and their
     ``.w`` forms; ``tp_btf/NAME``, ``fentry/NAME``, ``fexit/...``, ``fmod_ret/...``,
-    ``lsm/HOOK``;
+    ``lsm/HOOK``, ``freplace/FUNCTION``;
     ``uprobe/BINARY:SYMBOL[+OFFSET]``, ``uretprobe/...`` and their ``.s`` forms;
     ``uprobe.multi/BINARY:PATTERN``, ``uretprobe.multi/...``, ``uprobe.session/...``.
 
@@ -37,7 +37,7 @@ def attach(program: Attachable) -> Link:
         from skep.links.raw_tracepoints import raw_tracepoint
 
         return raw_tracepoint(program, target)
-    if kind in {"tp_btf", "fentry", "fexit", "fmod_ret", "lsm"} and target:
+    if kind in {"tp_btf", "fentry", "fexit", "fmod_ret", "fsession", "lsm", "freplace"} and target:
         from skep.links.btf_tracing import tracing
 
         return tracing(program)

@@ -24,18 +24,18 @@ ATTACH_TYPES = (
 
 
 def tracing(program: Attachable, *, cookie: int = 0) -> Link:
-    """Attach a ``tp_btf``, ``fentry``, ``fexit``, ``fmod_ret`` or ``lsm`` program to its target.
+    """Attach a ``tp_btf``, ``fentry``, ``fexit``, ``fmod_ret``, ``lsm`` or ``freplace`` program.
 
-    *cookie* needs Linux 6.10 for ``tp_btf`` and 5.19 for the others.
-    Raises `PrivilegeError`, `UnsupportedError`, `AttachError`.
+    Its target was given when it was loaded. *cookie* needs Linux 6.10 for ``tp_btf`` and 5.19 for
+    the others. Raises `PrivilegeError`, `UnsupportedError`, `AttachError`.
     """
     target = program.attach_to or "its target"
     with attaching(program, to=target, needs=NEEDS):
         require_type(
             program,
             target,
-            types=(ProgramType.TRACING, ProgramType.LSM),
-            attach_types=ATTACH_TYPES,
+            types=(ProgramType.TRACING, ProgramType.LSM, ProgramType.EXT),
+            attach_types=None if program.type == ProgramType.EXT else ATTACH_TYPES,
             sections='"tp_btf/sched_switch" or "fentry/..."',
         )
         fd = _open(program, cookie)

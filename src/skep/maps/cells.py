@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 
 from skep.errors import RangeError, TypeMismatchError
+from skep.kernel.constants import MapType
 from skep.maps import kinds
 
 TYPE_CHECKING = False
@@ -98,7 +99,8 @@ class Cells:
     def __init__(self, spec: MapSpec) -> None:
         self.spec = spec
         self.key: Cell
-        if spec.type in kinds.INDEXED and spec.key_size == 4:
+        indexed = spec.type in kinds.INDEXED or spec.type == MapType.STRUCT_OPS
+        if indexed and spec.key_size == 4:
             self.key = Index()
         else:
             self.key = _cell(spec, "key", spec.key_type_id, spec.key_size)
@@ -230,6 +232,8 @@ def _cell(spec: MapSpec, what: str, type_id: int, size: int) -> Cell:
 
     if spec.btf is None or not type_id or _is_section(spec.btf, type_id):
         return raw_codec(size)
+    if spec.type == MapType.PERF_EVENT_ARRAY and what == "value":
+        return raw_codec(size)  # a descriptor; the type is that of the records
     cell = codec(spec.btf, type_id)
     if cell.size != size:
         message = (

@@ -36,6 +36,15 @@ def misfit(error: Misfit, map: str, role: str, *, row: int | None = None) -> Mis
     return type(error)(message, hint=error.hint, **evidence)
 
 
+def misfit_of_variable(error: Misfit, variable: str) -> Misfit:
+    """Say of a codec's *error* in which global *variable* it is, and where inside."""
+    inside, text = _split(error)
+    evidence = {**error.evidence, "field": inside, "variable": variable}
+    where = f", {inside}" if inside else ""
+    message = f"variable {variable!r}{where}: {text}"
+    return type(error)(message, hint=error.hint, **evidence)
+
+
 def misfit_of_one(pack: Callable[[Any], bytes], values: Iterable[Any]) -> SkepError:
     """Return the error of the first of *values* that cannot be packed, saying which it is."""
     for index, value in enumerate(values):

@@ -13,8 +13,7 @@ from skep.errors import (
 )
 from skep.kernel import bpf
 from skep.kernel.constants import MapFlags, MapType
-from skep.maps import batch, kinds
-from skep.maps.cells import Cells
+from skep.maps import kinds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
     from skep.kernel.bpf.info import MapInfo
     from skep.kernel.fd import FD
     from skep.kernel.memory import Mapping
+    from skep.maps import batch
+    from skep.maps.cells import Cells
     from skep.maps.spec import MapSpec
     from skep.streams.ringbuf import RingBuffer
 
@@ -169,6 +170,8 @@ class Map:
                 message = f"{self._what()} has no keys: items cannot be read or written by key"
                 hint = "read its records with stream()" if self._is_ring() else ""
                 raise UnsupportedError(message, hint=hint, feature="map items")
+            from skep.maps.cells import Cells  # not for loading
+
             self._cells = Cells(self.spec)
         return self._cells
 
@@ -236,6 +239,8 @@ class Map:
         try:
             found = bpf.map_lookup_and_delete(self._fd, packed, value)
         except SkepError as error:
+            from skep.maps import batch
+
             if getattr(error, "errno", None) not in batch.UNSUPPORTED:
                 raise
             found = bpf.map_lookup(self._fd, packed, value) and bpf.map_delete(self._fd, packed)
@@ -246,6 +251,8 @@ class Map:
         return default
 
     def __iter__(self) -> Iterator[Any]:
+        from skep.maps import batch
+
         cells = self.cells
         if self.spec.type in kinds.ARRAYS:
             yield from range(self.spec.max_entries)
@@ -265,6 +272,8 @@ class Map:
 
     def items(self) -> Iterator[tuple[Any, Any]]:
         """Iterate over (key, value), read in batches."""
+        from skep.maps import batch
+
         cells = self.cells
         key, value = cells.key, cells.value
         for rows, keys, values in batch.chunks(self.geometry):
@@ -275,12 +284,16 @@ class Map:
 
     def values(self) -> Iterator[Any]:
         """Iterate over the values, read in batches."""
+        from skep.maps import batch
+
         cell = self.cells.value
         for rows, _, values in batch.chunks(self.geometry):
             yield from [cell.unpack(values, row * cell.size) for row in range(rows)]
 
     def count(self) -> int:
         """Return the number of entries, by walking the map; arrays are always full."""
+        from skep.maps import batch
+
         if self.spec.type in kinds.ARRAYS:
             return self.spec.max_entries
         if self.spec.type not in kinds.HASHES:
@@ -294,6 +307,8 @@ class Map:
 
             zero(self)
             return
+        from skep.maps import batch
+
         for _ in batch.chunks(self.geometry, delete=True):
             pass
 
@@ -302,6 +317,8 @@ class Map:
     @property
     def geometry(self) -> batch.Geometry:
         """What a walk over the whole map needs to know."""
+        from skep.maps import batch
+
         cells = self.cells
         return batch.Geometry(
             fd=self._fd,
@@ -394,15 +411,36 @@ class Map:
 
     # For the rest of this room
 
+    @property
+    def contents_at(self) -> int:
+        """At which byte the contents begin: 0, but in an arena they are its last pages.
+
+        So that the first page, and with it the null pointer, stays free.
+        """
+        if self.spec.type != MapType.ARENA or self.spec.contents is None:
+            return 0
+        from skep.maps import arena
+
+        return arena.contents_at(self.spec)
+
     def memory(self) -> Mapping | None:
         """Return the values of an array as shared memory, or None where that is not possible.
 
         Possible for an ARRAY created with MMAPABLE; elements are rounded up to 8 bytes
         (``array_map_mmap``). Writable unless the map is frozen or RDONLY. Owned by the map.
+
+        For an ARENA it is the whole region, at the address that pointers in it have. A page comes
+        into being when it is first touched, or ends the process with SIGSEGV when the arena was
+        made with SEGV_ON_FAULT.
         """
         if self._memory is not None:
             return self._memory
         flags = int(self.spec.flags)
+        if self.spec.type == MapType.ARENA:
+            from skep.maps import arena
+
+            self._memory = arena.mapped(self._fd, self.spec)
+            return self._memory
         if self.spec.type != MapType.ARRAY or not flags & MapFlags.MMAPABLE:
             return None
         from skep.kernel.memory import Mapping
@@ -414,6 +452,11 @@ class Map:
 
     def write_contents(self, data: bytes) -> None:
         """Store the initial value of a data section."""
+        if self.spec.type == MapType.ARENA:
+            from skep.maps import arena
+
+            arena.store(self, data)
+            return
         bpf.map_update(self._fd, bytes(4), data)
 
     def _what(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 from skep.errors import KernelError, PrivilegeError, RangeError
+from skep.kernel.constants import MapType
 from skep.maps import kinds
 
 TYPE_CHECKING = False
@@ -40,7 +41,8 @@ class MapSpec:
     the value type names the record and is not given to the kernel. *contents* is the initial
     value of a data-section map, *frozen* makes it read-only to user space after that.
     *initial* is a list of ``(index, symbol name)`` for program arrays and arrays of maps, resolved
-    by the loader. Not thread-safe; share copies.
+    by the loader; for a data section, of the addresses in it, which nothing fills in. *tags* are
+    the declaration tags of the variable (`btf_decl_tag`). Not thread-safe; share copies.
     """
 
     __slots__ = (
@@ -58,6 +60,7 @@ class MapSpec:
         "name",
         "numa_node",
         "pinning",
+        "tags",
         "type",
         "value_size",
         "value_type_id",
@@ -83,6 +86,7 @@ class MapSpec:
         frozen: bool = False,
         initial: Sequence[tuple[int, str]] = (),
         autocreate: bool = True,
+        tags: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.type = type
@@ -101,32 +105,39 @@ class MapSpec:
         self.frozen = frozen
         self.initial = list(initial)
         self.autocreate = autocreate
+        self.tags = tuple(tags)
 
     def __repr__(self) -> str:
         sizes = f"{self.key_size} -> {self.value_size} bytes, {kinds.entries(self.max_entries)}"
         return f"<MapSpec {self.name!r} {kinds.type_name(self.type)}: {sizes}>"
 
     def copy(self, **changes: Any) -> Self:
-        """Return a copy with *changes* applied; `contents` is copied too, `btf` is shared."""
+        """Return a copy with *changes* applied; `btf` is shared, `contents` and `inner` are not."""
         values = {name: getattr(self, name) for name in MapSpec.__slots__}
+        if self.inner is not None:
+            values["inner"] = self.inner.copy()
         if self.contents is not None:
             values["contents"] = bytearray(self.contents)
         return type(self)(**{**values, **changes})
 
-    def create(self, *, btf_fd: FD | None = None, pin_root: str = PIN_ROOT) -> Map:
+    def create(
+        self, *, btf_fd: FD | None = None, pin_root: str = PIN_ROOT, token: FD | None = None
+    ) -> Map:
         """Create the map in the kernel, fill in `contents`, freeze it if asked; return it live.
 
         *btf_fd* is `btf` loaded into the kernel; without it the map has no type information
         there (the returned `Map` is typed all the same). Where the kernel refuses the types of
         a map, the map is created again without them, as libbpf does. With ``pinning="by_name"``
-        an existing pin ``<pin_root>/<name>`` of the same shape is opened instead.
+        an existing pin ``<pin_root>/<name>`` of the same shape is opened instead. *token* delegates
+        the right to create it.
 
         Raises `LoadError` naming the map, `PrivilegeError` without CAP_BPF, and `RangeError` when
         `contents` has the wrong length.
         """
         from skep.maps.map import Map
 
-        if self.contents is not None and len(self.contents) != self.value_size:
+        arena = self.type == MapType.ARENA
+        if self.contents is not None and len(self.contents) != self.value_size and not arena:
             message = (
                 f"map {self.name!r} has {len(self.contents)} bytes of contents, "
                 f"expected its value size, {self.value_size}"
@@ -140,8 +151,10 @@ class MapSpec:
             if pinned is not None:
                 return Map(pinned, self)
         spec = self if self.max_entries else self.copy(max_entries=self._default_entries())
-        live = Map(spec.create_bare(btf_fd), spec)
+        live = Map(spec.create_bare(btf_fd, token), spec)
         try:
+            if arena:
+                live.memory()  # the kernel wants to know its address before it loads programs
             if self.contents is not None and any(self.contents):
                 live.write_contents(bytes(self.contents))
             if self.frozen:
@@ -153,11 +166,11 @@ class MapSpec:
             raise
         return live
 
-    def create_bare(self, btf_fd: FD | None) -> FD:
+    def create_bare(self, btf_fd: FD | None, token: FD | None = None) -> FD:
         """Create the map and nothing more; types only where the kernel takes them."""
         from skep.kernel import bpf
 
-        inner = self.inner.create_bare(btf_fd) if self.inner is not None else None
+        inner = self.inner.create_bare(btf_fd, token) if self.inner is not None else None
         try:
             typed = btf_fd is not None and (self.key_type_id or self.value_type_id)
             ring = self.type in kinds.RINGS
@@ -171,6 +184,7 @@ class MapSpec:
                 "inner_map_fd": inner,
                 "numa_node": self.numa_node,
                 "map_extra": self.extra,
+                "token_fd": token,
             }
             if typed and self.type not in kinds.NO_TYPES:
                 types: dict[str, Any] = {
@@ -185,7 +199,12 @@ class MapSpec:
                     # user (EPERM from an older kernel) may well take the map without them.
                     if error.errno not in (errno.EINVAL, errno.EPERM, errno.ENOTSUP, 524):
                         raise
-            return bpf.map_create(**plain)
+            try:
+                return bpf.map_create(**plain)
+            except KernelError as error:
+                if error.errno not in (errno.EINVAL, errno.E2BIG) or _takes_names():
+                    raise
+                return bpf.map_create(**{**plain, "name": ""})
         except PrivilegeError:
             raise
         except KernelError as error:
@@ -203,3 +222,10 @@ class MapSpec:
         from skep.kernel.cpus import possible_cpus
 
         return possible_cpus()
+
+
+def _takes_names() -> bool:
+    """Whether the kernel knows names of maps (Linux 4.15)."""
+    from skep.kernel.features import available
+
+    return available("object_names")

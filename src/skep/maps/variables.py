@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from skep.errors import KernelError, RangeError, SkepError, UnsupportedError
+from skep.errors import (
+    KernelError,
+    RangeError,
+    SkepError,
+    TypeMismatchError,
+    UnsupportedError,
+)
 from skep.kernel import bpf
 
 TYPE_CHECKING = False
@@ -30,15 +36,17 @@ class Variable:
     __slots__ = ("_codec", "_map", "_offset", "name")
 
     def __init__(self, name: str, map: Map, offset: int, codec: Cell) -> None:
-        if offset < 0 or offset + codec.size > map.spec.value_size:
+        contents = map.spec.contents
+        room = map.spec.value_size if contents is None else len(contents)
+        if offset < 0 or offset + codec.size > room:
             message = (
                 f"variable {name!r} ({codec.size} bytes at {offset}) lies outside "
-                f"map {map.name!r} of {map.spec.value_size} bytes"
+                f"map {map.name!r} of {room} bytes"
             )
             raise RangeError(message)
         self.name = name
         self._map = map
-        self._offset = offset
+        self._offset = offset + map.contents_at
         self._codec = codec
 
     def __repr__(self) -> str:
@@ -65,7 +73,12 @@ class Variable:
 
     @value.setter
     def value(self, value: Any) -> None:
-        packed = self._codec.pack(value)
+        try:
+            packed = self._codec.pack(value)
+        except (TypeMismatchError, RangeError) as error:
+            from skep.maps.failure import misfit_of_variable
+
+            raise misfit_of_variable(error, self.name) from None
         self._map.fileno()
         end = self._offset + len(packed)
         if self._map.spec.frozen:

@@ -7,18 +7,17 @@ Several candidates are fine as long as they agree. A question without an answer 
 `Answer` with a `reason`; whether that is an error depends on the program ever getting there, so
 the instruction is poisoned and the verifier decides.
 
-The kinds and their encoding are `enum bpf_core_relo_kind` of include/uapi/linux/bpf.h; the shift
-formulas follow from what `__CORE_RELO(…, LSHIFT_U64)` has to undo (bpf_core_read.h).
+The kinds, and the numbers that describe a field, are in `skep.object.core_values`.
 """
 
 from __future__ import annotations
 
-from enum import IntEnum
-
 from skep.btf import types as t
+from skep.btf.target import Target
 from skep.errors import BtfError
-from skep.object.core_path import follow, local_path, numbers
-from skep.object.core_types import MAX_DEPTH, same_kind, types_compatible, types_match
+from skep.object.core_path import MAX_TEXT, follow, local_path, numbers
+from skep.object.core_types import same_kind, types_compatible, types_match
+from skep.object.core_values import RelocationKind, compare_sizes, field_value
 from skep.object.flavours import essential_name
 
 TYPE_CHECKING = False
@@ -26,30 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from skep.btf.btf import Btf
-    from skep.object.core_path import Path, Place
-
-
-class RelocationKind(IntEnum):
-    """`enum bpf_core_relo_kind`."""
-
-    FIELD_BYTE_OFFSET = 0
-    FIELD_BYTE_SIZE = 1
-    FIELD_EXISTS = 2
-    FIELD_SIGNED = 3
-    FIELD_LSHIFT_U64 = 4
-    FIELD_RSHIFT_U64 = 5
-    TYPE_ID_LOCAL = 6
-    TYPE_ID_TARGET = 7
-    TYPE_EXISTS = 8
-    TYPE_SIZE = 9
-    ENUMVAL_EXISTS = 10
-    ENUMVAL_VALUE = 11
-    TYPE_MATCHES = 12
-
+    from skep.object.core_path import Path
 
 K = RelocationKind
 _FIELD = frozenset(range(6))
-_QUESTIONS = frozenset({K.FIELD_EXISTS, K.TYPE_EXISTS, K.TYPE_MATCHES, K.ENUMVAL_EXISTS})
 _WORDS = {
     t.Kind.STRUCT: "struct ",
     t.Kind.UNION: "union ",
@@ -103,15 +82,17 @@ class Resolver:
     """Answers the CO-RE questions of one object's *local* BTF.
 
     *target* is called when the first question about the kernel's types is asked, and gives its
-    BTF. Answers are cached: an object asks the same few questions in every program. Not
+    BTF, or the `Target` with it: types that the running kernel lacks are then looked for in its
+    modules. Answers are cached: an object asks the same few questions in every program. Not
     thread-safe.
     """
 
-    def __init__(self, local: Btf, target: Callable[[], Btf]) -> None:
+    def __init__(self, local: Btf, target: Callable[[], Btf | Target]) -> None:
         self._local = local
         self._get_target = target
         self._target: Btf | None = None
-        self._candidates: dict[tuple[str, int], list[int]] = {}
+        self._has_modules = False
+        self._candidates: dict[tuple[str, int], list[t.Type]] = {}
         self._answers: dict[tuple[int, str, int], Answer] = {}
 
     def resolve(self, type_id: int, access: str, kind: int) -> Answer:
@@ -126,12 +107,16 @@ class Resolver:
     def target(self) -> Btf:
         """The BTF that is asked."""
         if self._target is None:
-            self._target = self._get_target()
+            found = self._get_target()
+            if isinstance(found, Target):
+                self._has_modules = found.is_kernels_own
+                found = found.require()
+            self._target = found
         return self._target
 
     def _resolve(self, type_id: int, access: str, kind: int) -> Answer:
         root = self._local.type(type_id)
-        title = _title(root)
+        title = titled(root, essential_name(root.name))
         if kind == K.TYPE_ID_LOCAL:
             # The object's own BTF is loaded as it is, so its ids stay. The compiler's value is
             # not checked: linkers renumber types without touching the code.
@@ -153,8 +138,8 @@ class Resolver:
         local, checked = field_value(path.place, kind)
         answers = []
         reason = ""
-        for candidate in self._find(root):
-            place = follow(path, self.target, candidate)
+        for candidate in self.candidates(root):
+            place = follow(path, candidate.btf, candidate.id)
             if isinstance(place, str):
                 reason = reason or place
                 continue
@@ -168,7 +153,7 @@ class Resolver:
                     continue
                 answer = Answer(title, name, value, local=local if checked else None)
                 if kind == K.FIELD_BYTE_OFFSET and checked:
-                    _compare_sizes(answer, path.place, place)
+                    compare_sizes(answer, path.place, place)
             answers.append(answer)
         if not answers and kind == K.FIELD_EXISTS:
             return Answer(title, name, 0, local=1)
@@ -179,12 +164,14 @@ class Resolver:
         # Matching looks at names and members; the other three only at the construction.
         relation = types_match if kind == K.TYPE_MATCHES else types_compatible
         answers = []
-        for candidate in self._find(root):
-            if relation(btf, root.id, self.target, candidate):
+        for candidate in self.candidates(root):
+            theirs = candidate.btf
+            if relation(btf, root.id, theirs, candidate.id):
                 if kind == K.TYPE_ID_TARGET:
-                    answers.append(Answer(title, "", candidate))  # ids change in linking
+                    # The compiler's is not compared: ids change in linking.
+                    answers.append(Answer(title, "", kernel_id(theirs, candidate.id)))
                 elif kind == K.TYPE_SIZE:
-                    size = self.target.size_of(candidate)
+                    size = theirs.size_of(candidate.id)
                     answers.append(Answer(title, "", size, local=btf.size_of(root.id)))
                 else:
                     answers.append(Answer(title, "", 1, local=1))
@@ -204,8 +191,8 @@ class Resolver:
         wanted = essential_name(wanted)
         answers = []
         reason = ""
-        for candidate in self._find(root):
-            theirs = self.target.strip(candidate)
+        for candidate in self.candidates(root):
+            theirs = candidate.btf.strip(candidate.id)
             if not isinstance(theirs, t.Enum):
                 continue
             for name, value in theirs.values:
@@ -234,94 +221,51 @@ class Resolver:
             return Answer(title, field, reason=reason)
         return answers[0]
 
-    def _find(self, root: t.Type) -> list[int]:
-        """Return the target's types that *root* may stand for: same kind, same essential name."""
+    def candidates(self, root: t.Type) -> list[t.Type]:
+        """Return the target's types that *root* may stand for: same kind, same essential name.
+
+        The kernel's own; only when it has none, those of its modules.
+        """
         name = essential_name(root.name)
         if not name:
             raise BtfError(f"a CO-RE relocation is about type {root.id}, which has no name")
         key = (name, root.kind)
         found = self._candidates.get(key)
         if found is None:
-            target = self.target
-            if isinstance(root, t.Enum):
-                found = [i for i in target.find(name) if same_kind(root, target.type(i))]
-            else:
-                found = target.find(name, root.kind)
+            found = _of_kind(self.target, root, name)
+            if not found and self._has_modules:
+                from skep.btf.modules import modules_with
+
+                for _, module in modules_with(name, self.target):
+                    found += _of_kind(module, root, name)
             self._candidates[key] = found
         return found
 
 
-def _title(root: t.Type) -> str:
-    """Name a type as C does, without its flavour."""
-    return f"{_WORDS.get(root.kind, '')}{essential_name(root.name) or '(anonymous)'}"
+def _of_kind(btf: Btf, root: t.Type, name: str) -> list[t.Type]:
+    kind = None if isinstance(root, t.Enum) else root.kind
+    every = [btf.type(id_) for id_ in btf.find(name, kind)]
+    return [found for found in every if same_kind(root, found)]
 
 
-def field_value(place: Place, kind: int) -> tuple[int, bool]:
-    """Compute one fact about a field, and whether the compiler's own value can be relied on.
+KERNEL_ID = "skep: type id in the kernel "
+"""The start of a declaration tag that `minimize` puts on a type whose id is asked for."""
 
-    The kinds are the field ones except FIELD_EXISTS (1 here). For bit-fields, offset and size
-    describe the smallest aligned unit of 1, 2, 4 or 8 bytes that holds all its bits; compilers
-    choose differently. Raises `BtfError` when there is none.
+
+def kernel_id(btf: Btf, id_: int) -> int:
+    """Return the number that the kernel has for type *id_* of *btf*.
+
+    The same one, except in a minimised BTF, which keeps the kernel's number in a tag.
     """
-    btf = place.btf
-    bits = place.bit_size
-    if kind == K.FIELD_EXISTS:
-        return 1, True
-    if kind == K.FIELD_SIGNED:
-        field = btf.strip(place.type_id)
-        return int(isinstance(field, t.Int | t.Enum) and field.signed), True
-    size = btf.size_of(place.type_id)
-    start = place.bit_offset // 8
-    if bits:
-        size = max(size, 1)
-        while True:
-            start = place.bit_offset // 8 // size * size
-            if place.bit_offset + bits <= (start + size) * 8:
-                break
-            if size >= 8:
-                raise BtfError("it is a bit-field that no aligned 8 bytes hold")
-            size *= 2
-    width = bits or size * 8
-    if kind == K.FIELD_BYTE_OFFSET:
-        return start, not bits
-    if kind == K.FIELD_BYTE_SIZE:
-        return size, not bits
-    if kind == K.FIELD_RSHIFT_U64:
-        return 64 - width, True
-    # The value is read into a u64; the left shift drops what is above the field's top bit.
-    before = place.bit_offset - start * 8
-    if btf.byteorder == "little":
-        return 64 - before - width, not bits
-    return (8 - size) * 8 + before, not bits
+    for text in btf.strings_starting(KERNEL_ID):
+        number = text.removeprefix(KERNEL_ID)
+        for tag in btf.find(text, t.Kind.DECL_TAG):
+            found = btf.type(tag)
+            if isinstance(found, t.DeclTag) and found.type_id == id_ and number.isdecimal():
+                return int(number)
+    return id_
 
 
-def _compare_sizes(answer: Answer, local: Place, target: Place) -> None:
-    """Note the sizes of a field whose offset is asked, for loads and stores of it."""
-    old, new = _element(local), _element(target)
-    try:
-        mine, theirs = local.btf.size_of(old.id), target.btf.size_of(new.id)
-    except BtfError:
-        return
-    if mine == theirs:
-        return
-    answer.local_size, answer.size = mine, theirs
-    # A pointer is 32 bits wide in 32-bit kernels. An unsigned integer may shrink or grow: a load
-    # clears the upper bits. A signed one would need its sign extended.
-    if isinstance(old, t.Pointer) and isinstance(new, t.Pointer):
-        return
-    if isinstance(old, t.Int) and isinstance(new, t.Int) and not old.signed and not new.signed:
-        return
-    answer.resize_problem = (
-        f"it has {theirs} bytes in {target.btf.name or 'the target'}'s BTF and {mine} in the"
-        " object, and is no unsigned integer"
-    )
-
-
-def _element(place: Place) -> t.Type:
-    """Return the field's type, through arrays: a load moves one element."""
-    found = place.btf.strip(place.type_id)
-    for _ in range(MAX_DEPTH):
-        if not isinstance(found, t.Array):
-            break
-        found = place.btf.strip(found.type_id)
-    return found
+def titled(root: t.Type, name: str) -> str:
+    """Return *name* as C calls a type of *root*'s kind: "struct task_struct"."""
+    return f"{_WORDS.get(root.kind, '')}{name[:MAX_TEXT] or '(anonymous)'}"

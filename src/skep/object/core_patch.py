@@ -60,7 +60,7 @@ def relocate(code: Code, resolver: Resolver, program: str) -> dict[int, Poisoned
     poisoned: dict[int, Poisoned] = {}
     for record in code.core:
         answer = resolver.resolve(record.type_id, record.access, record.kind)
-        reason = answer.reason or _patch(code, record, answer, program)
+        reason = answer.reason or patch(code, record, answer, program)
         if reason:
             _poison(code, record.index)
             poisoned[record.index] = Poisoned(answer, reason)
@@ -74,8 +74,11 @@ def _poison(code: Code, index: int) -> None:
     code.put(index, bad)
 
 
-def _patch(code: Code, record: CoreRecord, answer: Answer, program: str) -> str:
-    """Write *answer*; return why that is impossible, "" when it was done."""
+def patch(code: Code, record: CoreRecord, answer: Answer, program: str) -> str:
+    """Write *answer* into the instruction of *record*; return why it does not fit, "" when done.
+
+    Raises `RelocationError` when the instruction is not what the record says.
+    """
     index = record.index
     instruction = code.at(index)
     opcode = instruction.opcode

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # libbpf's limit for the parts of one access (BPF_CORE_SPEC_MAX_LEN).
 MAX_LENGTH = 64
+MAX_TEXT = 512  # characters of a path in words; names in BTF may be very long
 
 
 class Step:
@@ -91,9 +92,10 @@ def local_path(btf: Btf, root_id: int, access: str) -> Path:
             type_id = member.type_id
             if member.name:
                 steps.append(Step(index, member, found))
-                text += f".{member.name}" if text else member.name
+                if len(text) < MAX_TEXT:
+                    text += f".{member.name[:MAX_TEXT]}" if text else member.name[:MAX_TEXT]
         elif isinstance(found, t.Array):
-            if index >= found.length and not _flexible(steps[-1], found):
+            if index >= found.length and not flexible(steps[-1], found):
                 raise _nowhere(btf, root_id, access)
             type_id = found.type_id
             width = 0
@@ -106,11 +108,11 @@ def local_path(btf: Btf, root_id: int, access: str) -> Path:
 
 
 def _nowhere(btf: Btf, root_id: int, access: str) -> BtfError:
-    name = btf.type(root_id).name
+    name = btf.type(root_id).name[:MAX_TEXT]
     return BtfError(f"the CO-RE access {access!r} leads nowhere in type {name!r} of {btf.name}")
 
 
-def _flexible(before: Step, array: t.Array) -> bool:
+def flexible(before: Step, array: t.Array) -> bool:
     """Whether *array*, reached by the step *before*, is a struct's last member without a length."""
     if array.length or before.member is None or before.inside is None:
         return False
@@ -121,7 +123,6 @@ def follow(path: Path, target: Btf, root_id: int) -> Place | str:
     """Walk *path* by names from type *root_id* of *target*: its place there, or why there is none.
 
     The reason is the end of a sentence about the field, "does not exist".
-
 
     Raises `BtfError` when the target's BTF is malformed.
     """
@@ -135,38 +136,48 @@ def follow(path: Path, target: Btf, root_id: int) -> Place | str:
             found = target.strip(type_id)
             if not isinstance(found, t.Array):
                 return "is no array"
-            if step.index >= found.length and not _flexible(before, found):
+            if step.index >= found.length and not flexible(before, found):
                 return f"has only {found.length} elements"
             type_id = found.type_id
             width = 0
             bits += step.index * target.size_of(type_id) * 8
             before = step
             continue
-        hit = _member(target, type_id, step.member.name, MAX_DEPTH)
-        if hit is None:
+        chain = member_chain(target, type_id, step.member.name)
+        if not chain:
             return "does not exist"
-        inside, member, offset = hit
+        bits += sum(inside.members[index].bit_offset for inside, index in chain)
+        inside, index = chain[-1]
+        member = inside.members[index]
         if not fields_compatible(btf, step.member.type_id, target, member.type_id):
             return "has another kind of type"
-        bits += offset
         width = member.bit_size
         type_id = member.type_id
         before = Step(step.index, member, inside)
     return Place(target, type_id, bits, width)
 
 
-def _member(
-    btf: Btf, type_id: int, name: str, depth: int
-) -> tuple[t.Composite, t.Member, int] | None:
-    """Find member *name* in a struct or union or the anonymous ones in it; its bit offset too."""
+def member_chain(btf: Btf, type_id: int, name: str) -> list[tuple[t.Composite, int]]:
+    """Return the way to member *name* of a struct or union, through the anonymous ones in it.
+
+    Each step is a struct or union and the index of its member; empty when there is no way.
+    """
+    return _chain(btf, type_id, name, MAX_DEPTH, set())
+
+
+def _chain(
+    btf: Btf, type_id: int, name: str, depth: int, seen: set[int]
+) -> list[tuple[t.Composite, int]]:
     found = btf.strip(type_id)
-    if not isinstance(found, t.Composite) or not depth:
-        return None
-    for member in found.members:
+    # Without `seen`, a few structs that hold each other twice would take forever.
+    if not isinstance(found, t.Composite) or not depth or found.id in seen:
+        return []
+    seen.add(found.id)
+    for index, member in enumerate(found.members):
         if member.name == name:
-            return found, member, member.bit_offset
+            return [(found, index)]
         if not member.name:
-            hit = _member(btf, member.type_id, name, depth - 1)
-            if hit is not None:
-                return hit[0], hit[1], hit[2] + member.bit_offset
-    return None
+            rest = _chain(btf, member.type_id, name, depth - 1, seen)
+            if rest:
+                return [(found, index), *rest]
+    return []

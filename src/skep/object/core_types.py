@@ -20,6 +20,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from skep.btf.btf import Btf
 
+    # What was compared so far: (local id, target id, behind a pointer).
+    Known = dict[tuple[int, int, bool], bool]
+
 # The kernel's limit for the same comparison (MAX_TYPES_ARE_COMPAT_DEPTH is 2 there because its
 # stack is small; libbpf walks 32 deep).
 MAX_DEPTH = 32
@@ -58,9 +61,20 @@ def fields_compatible(local_btf: Btf, local_id: int, target_btf: Btf, target_id:
 
 
 def types_compatible(
-    local_btf: Btf, local_id: int, target_btf: Btf, target_id: int, depth: int = MAX_DEPTH
+    local_btf: Btf,
+    local_id: int,
+    target_btf: Btf,
+    target_id: int,
+    *,
+    depth: int = MAX_DEPTH,
+    known: Known | None = None,
 ) -> bool:
-    """Whether the types are of the same construction; names and sizes do not matter."""
+    """Whether the types are of the same construction; names and sizes do not matter.
+
+    *depth* and *known* are for the recursion, here and in `types_match`.
+    """
+    # A few functions that take each other twice would otherwise be compared for ever.
+    known = {} if known is None else known
     while depth > 0:
         depth -= 1
         local, target = local_btf.strip(local_id), target_btf.strip(target_id)
@@ -72,7 +86,12 @@ def types_compatible(
             if len(local.params) != len(target.params):
                 return False
             for (_, mine), (_, theirs) in zip(local.params, target.params, strict=True):
-                if not types_compatible(local_btf, mine, target_btf, theirs, depth):
+                key = mine, theirs, False
+                if key not in known:
+                    known[key] = types_compatible(
+                        local_btf, mine, target_btf, theirs, depth=depth, known=known
+                    )
+                if not known[key]:
                     return False
             local_id, target_id = local.type_id, target.type_id
         elif isinstance(local, t.Pointer | t.Array) and isinstance(target, t.Pointer | t.Array):
@@ -90,12 +109,14 @@ def types_match(
     *,
     behind_pointer: bool = False,
     depth: int = MAX_DEPTH,
+    known: Known | None = None,
 ) -> bool:
     """Whether the target has the local type's shape: all members that the local one names.
 
     Behind a pointer, a struct or union is compared by name and kind only, and a forward
     declaration stands for a definition.
     """
+    known = {} if known is None else known
     while depth > 0:
         depth -= 1
         local, target = local_btf.strip(local_id), target_btf.strip(target_id)
@@ -114,19 +135,23 @@ def types_match(
         if isinstance(local, t.Int) and isinstance(target, t.Int):
             return local.size == target.size and local.signed == target.signed
         if isinstance(local, t.Composite) and isinstance(target, t.Composite):
-            return _members_match(local, target, depth)
+            return _members_match(local, target, depth, known)
         if isinstance(local, t.FuncProto) and isinstance(target, t.FuncProto):
             if len(local.params) != len(target.params):
                 return False
             for (_, mine), (_, theirs) in zip(local.params, target.params, strict=True):
-                if not types_match(
-                    local_btf,
-                    mine,
-                    target_btf,
-                    theirs,
-                    behind_pointer=behind_pointer,
-                    depth=depth,
-                ):
+                key = mine, theirs, behind_pointer
+                if key not in known:
+                    known[key] = types_match(
+                        local_btf,
+                        mine,
+                        target_btf,
+                        theirs,
+                        behind_pointer=behind_pointer,
+                        depth=depth,
+                        known=known,
+                    )
+                if not known[key]:
                     return False
             local_id, target_id = local.type_id, target.type_id
         elif isinstance(local, t.Pointer) and isinstance(target, t.Pointer):
@@ -155,15 +180,25 @@ def _has_enumerators(local: t.Enum, target: t.Enum) -> bool:
     )
 
 
-def _members_match(local: t.Composite, target: t.Composite, depth: int) -> bool:
+def _members_match(local: t.Composite, target: t.Composite, depth: int, known: Known) -> bool:
     if len(local.members) > len(target.members):
         return False
-    for mine in local.members:
-        name = essential_name(mine.name)
-        if not any(
-            essential_name(theirs.name) == name
-            and types_match(local.btf, mine.type_id, target.btf, theirs.type_id, depth=depth)
+    return all(
+        any(
+            essential_name(theirs.name) == essential_name(mine.name)
+            and _known_match(local.btf, mine.type_id, target.btf, theirs.type_id, depth, known)
             for theirs in target.members
-        ):
-            return False
-    return True
+        )
+        for mine in local.members
+    )
+
+
+def _known_match(
+    local: Btf, local_id: int, target: Btf, target_id: int, depth: int, known: Known
+) -> bool:
+    key = local_id, target_id, False
+    found = known.get(key)
+    if found is None:
+        found = types_match(local, local_id, target, target_id, depth=depth, known=known)
+        known[key] = found
+    return found

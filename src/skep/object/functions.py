@@ -9,25 +9,26 @@ Relocation types: LLVM, "BPF Relocations" (docs.kernel.org/bpf/llvm_reloc.html).
 
 from __future__ import annotations
 
-from bisect import bisect_right
-
 from skep.asm.code import Code, CoreRecord, Reference
 from skep.asm.instruction import CALL, LD_IMM64, PSEUDO_CALL, PSEUDO_FUNC, SIZE
+from skep.btf.search import bisect_right
 from skep.elf.reader import (
     SHF_EXECINSTR,
+    SHN_COMMON,
     SHN_UNDEF,
     SHT_PROGBITS,
     STB_LOCAL,
     STT_FUNC,
+    STT_NOTYPE,
     STV_DEFAULT,
     STV_PROTECTED,
 )
+from skep.errors import ElfError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from skep.btf.ext import BtfExt
     from skep.elf.reader import ElfFile, Relocation, Section, Symbol
-    from skep.errors import ElfError
 
 R_BPF_64_64, R_BPF_64_32 = 1, 10
 
@@ -36,10 +37,13 @@ class Function:
     """One function: its `code` alone, and its `calls` as (instruction, called function's place).
 
     A place is (section index, byte offset). `is_static` is C's notion; `is_hidden` means that
-    other objects do not see it.
+    other objects do not see it. `problem` says what in it makes no sense, None when all does:
+    programs without this function are none the worse for it.
     """
 
-    __slots__ = ("calls", "code", "is_hidden", "is_static", "name", "offset", "section")
+    __slots__ = (
+        "calls", "code", "is_hidden", "is_static", "name", "offset", "problem", "section",
+    )  # fmt: skip
 
     def __init__(self, symbol: Symbol, section: Section, code: Code) -> None:
         self.name = symbol.name
@@ -49,6 +53,7 @@ class Function:
         self.is_hidden = symbol.visibility not in (STV_DEFAULT, STV_PROTECTED)
         self.code = code
         self.calls: list[tuple[int, tuple[int, int]]] = []
+        self.problem: ElfError | None = None
 
     def __repr__(self) -> str:
         return f"<Function {self.name!r} in {self.section.name!r} at {self.offset}>"
@@ -57,11 +62,12 @@ class Function:
 class Targets:
     """What the addresses in data-like sections mean: maps by place, and sections with contents."""
 
-    __slots__ = ("data_sections", "maps", "maps_section")
+    __slots__ = ("arena_section", "data_sections", "map_sections", "maps")
 
     def __init__(self) -> None:
-        self.maps_section = -1
-        self.maps: dict[int, str] = {}
+        self.arena_section = -1
+        self.map_sections: set[int] = set()
+        self.maps: dict[tuple[int, int], str] = {}  # by section and byte offset
         self.data_sections: dict[int, str] = {}
 
 
@@ -79,19 +85,31 @@ def read_functions(
 ) -> dict[tuple[int, int], Function]:
     """Cut *elf* into functions, by place, in file order.
 
-    Raises `ElfError` for code that is no whole number of instructions, functions that leave
-    their section, and relocations that make no sense.
+    A function that leaves its section or overlaps another one, and one with a relocation that makes
+    no sense, is there with its `problem`. Raises `ElfError` for a broken file.
     """
     by_section: dict[int, list[Symbol]] = {}
-    for symbol in elf.symbols:
-        if symbol.type == STT_FUNC and symbol.section_index != SHN_UNDEF:
+    names = [symbol for symbol in elf.symbols if symbol.type == STT_FUNC]
+    if not names:
+        # clang before 9 gives functions no type; its labels, which have none either, are "LBB1_2".
+        names = [
+            symbol
+            for symbol in elf.symbols
+            if symbol.type == STT_NOTYPE and symbol.name and not symbol.name.startswith("LBB")
+        ]
+    for symbol in names:
+        if symbol.section_index != SHN_UNDEF:
             by_section.setdefault(symbol.section_index, []).append(symbol)
     found: dict[tuple[int, int], Function] = {}
+    seen: set[str] = set()
     for section in executable_sections(elf):
         symbols = by_section.get(section.index)
         if symbols:
-            for function in _Cutter(elf, section, symbols, ext, targets).cut():
-                found[section.index, function.offset] = function
+            # .BTF.ext knows sections by name: of several, it means the first.
+            records = None if section.name in seen else ext
+            seen.add(section.name)
+            for function in _Cutter(elf, section, symbols, records, targets).cut():
+                found.setdefault((section.index, function.offset), function)
     return found
 
 
@@ -114,6 +132,7 @@ class _Cutter:
         self.ext = ext
         self.targets = targets
         self.functions: list[Function] = []
+        self.broken: list[Function] = []
         self.starts: list[int] = []
 
     def error(self, what: str, offset: int) -> ElfError:
@@ -124,31 +143,34 @@ class _Cutter:
     def cut(self) -> list[Function]:
         """Make the functions with all their tables."""
         data = bytes(self.elf.data(self.section))
-        if len(data) % SIZE:
-            raise self.error("half an instruction", len(data))
         ends = [symbol.value for symbol in self.symbols[1:]] + [len(data)]
         for symbol, next_start in zip(self.symbols, ends, strict=True):
             start = symbol.value
             if self.starts and self.starts[-1] == start:
                 continue  # a second name of the same function
             end = start + symbol.size if symbol.size else next_start
+            problem = ""
             if start % SIZE or end % SIZE or end > len(data) or start >= end:
-                raise self.error(f"a function {symbol.name!r} that does not fit in", start)
-            if self.functions and start < self.starts[-1] + len(self.functions[-1].code.data):
-                raise self.error(f"a function {symbol.name!r} inside another one", start)
-            self.functions.append(
-                Function(symbol, self.section, Code(data[start:end], self.elf.byteorder))
-            )
+                problem = f"a function {symbol.name!r} that does not fit in"
+            elif self.functions and start < self.starts[-1] + len(self.functions[-1].code.data):
+                problem = f"a function {symbol.name!r} inside another one"
+            code = Code(b"" if problem else data[start:end], self.elf.byteorder)
+            function = Function(symbol, self.section, code)
+            if problem:
+                function.problem = self.error(problem, start)
+                self.broken.append(function)
+                continue
+            self.functions.append(function)
             self.starts.append(start)
         self._references()
         self._calls()
         self._btf_records()
-        return self.functions
+        return self.functions + self.broken
 
     def _at(self, offset: int) -> tuple[Function, int] | None:
         """Find the function that byte *offset* is in, and the instruction's index there."""
         which = bisect_right(self.starts, offset) - 1
-        if which < 0 or offset % SIZE:
+        if which < 0:
             return None
         function = self.functions[which]
         index = (offset - self.starts[which]) // SIZE
@@ -161,15 +183,27 @@ class _Cutter:
         for relocation in relocations:
             hit = self._at(relocation.offset)
             if hit is None:
-                raise self.error("a relocation outside any instruction", relocation.offset)
+                continue  # code that no symbol names: a weak function that a linker replaced
             function, index = hit
+            if relocation.offset % SIZE:
+                self._note(function, "a relocation inside an instruction", relocation.offset)
+                continue
             symbol = self.elf.symbols[relocation.symbol_index]
-            if relocation.type == R_BPF_64_32:
-                self._call(function, index, symbol, relocation)
-            elif relocation.type == R_BPF_64_64:
-                self._address(function, index, symbol, relocation)
-            else:
-                raise self.error(f"a relocation of type {relocation.type}", relocation.offset)
+            try:
+                if relocation.type == R_BPF_64_32:
+                    self._call(function, index, symbol, relocation)
+                elif relocation.type == R_BPF_64_64:
+                    self._address(function, index, symbol, relocation)
+                else:
+                    self._note(
+                        function, f"a relocation of type {relocation.type}", relocation.offset
+                    )
+            except ElfError as error:
+                function.problem = function.problem or error
+
+    def _note(self, function: Function, what: str, offset: int) -> None:
+        """Remember that *function* has something that makes no sense."""
+        function.problem = function.problem or self.error(what, offset)
 
     def _call(self, function: Function, index: int, symbol: Symbol, relocation: Relocation) -> None:
         instruction = function.code.at(index)
@@ -192,9 +226,9 @@ class _Cutter:
         place = symbol.section_index
         targets = self.targets
         if place == SHN_UNDEF:
-            code.references.append(Reference(index, "extern", symbol.name))
-        elif place == targets.maps_section:
-            name = targets.maps.get(offset)
+            code.references.append(Reference(index, "extern", symbol.name, code.imm(index)))
+        elif place in targets.map_sections:
+            name = targets.maps.get((place, offset))
             if name is None:
                 raise self.error(
                     f"a reference to byte {offset} of .maps, where no map is,", relocation.offset
@@ -208,6 +242,12 @@ class _Cutter:
             instruction.src = PSEUDO_FUNC
             code.put(index, instruction)
             function.calls.append((index, (place, offset)))
+        elif place == SHN_COMMON:
+            raise self.error(
+                f"a reference to {symbol.name!r}, a variable that no section holds (compile with"
+                " -fno-common),",
+                relocation.offset,
+            )
         else:
             where = self.elf.sections[place].name if place < len(self.elf.sections) else place
             raise self.error(
@@ -246,16 +286,19 @@ class _Cutter:
         name = self.section.name
         for offset, type_id in self.ext.func_info.get(name, ()):
             hit = self._at(offset)
-            if hit is not None and hit[1] == 0:
+            if hit is not None and hit[1] == 0 and not offset % SIZE:
                 hit[0].code.functions = [(0, type_id)]
         for offset, file, text, place in self.ext.line_info.get(name, ()):
             hit = self._at(offset)
-            if hit is not None:
+            if hit is not None and not offset % SIZE:
                 hit[0].code.lines.append((hit[1], file, text, place))
         for record in self.ext.core_relocations.get(name, ()):
             hit = self._at(record.insn_off)
             if hit is None:
-                raise self.error("a CO-RE relocation outside any instruction", record.insn_off)
+                continue
+            if record.insn_off % SIZE:
+                self._note(hit[0], "a CO-RE relocation inside an instruction", record.insn_off)
+                continue
             core = CoreRecord(hit[1], record.type_id, record.access, record.kind)
             hit[0].code.core.append(core)
         for function in self.functions:

@@ -29,7 +29,13 @@ _NUMBERS = {
     "pinning": "pinning",
 }
 _PINNING = {0: "none", 1: "by_name"}  # enum libbpf_pin_type
-_RINGS = frozenset({MapType.RINGBUF, MapType.USER_RINGBUF})
+_REGIONS = frozenset({MapType.RINGBUF, MapType.USER_RINGBUF, MapType.ARENA})
+_DESCRIPTORS = frozenset(
+    {
+        MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS, MapType.PROG_ARRAY,
+        MapType.PERF_EVENT_ARRAY, MapType.CGROUP_ARRAY,
+    }
+)  # fmt: skip
 
 
 def read_definition(btf: Btf, name: str, type_id: int, *, inner: bool = False) -> MapSpec:
@@ -41,7 +47,11 @@ def read_definition(btf: Btf, name: str, type_id: int, *, inner: bool = False) -
     if not isinstance(definition, t.Struct):
         raise _refused(name, f"is declared as {definition.kind.name.lower()}, expected a struct")
     values: dict[str, Any] = {"name": name, "btf": btf}
+    seen: set[str] = set()
     for member in definition.members:
+        if member.name in seen:
+            raise _refused(name, f"has two members {member.name!r}")
+        seen.add(member.name)
         attribute = _NUMBERS.get(member.name)
         if attribute is not None:
             number = _number(btf, name, member)
@@ -57,12 +67,19 @@ def read_definition(btf: Btf, name: str, type_id: int, *, inner: bool = False) -
             pointer = btf.strip(member.type_id)
             if not isinstance(pointer, t.Pointer):
                 raise _refused(name, f"has a member {member.name!r} that is no pointer")
-            size = btf.size_of(pointer.type_id)
+            try:
+                size = btf.size_of(pointer.type_id)
+            except BtfError:
+                size = values.get(f"{member.name}_size", 0)
+                if not size:
+                    raise _unsized(btf, name, member.name, pointer.type_id) from None
             if values.get(f"{member.name}_size", size) != size:
                 raise _refused(name, f"has a {member.name}_size and a type of another size")
             values[f"{member.name}_size"] = size
             values[f"{member.name}_type_id"] = pointer.type_id
-        elif member.name == "values" and not inner:
+        elif member.name == "values":
+            if inner:
+                raise _refused(name, "holds maps itself, and maps in maps nest only once")
             inner_id = _inner(btf, name, member)
             if inner_id:
                 values["inner"] = read_definition(btf, f"{name}.inner", inner_id, inner=True)
@@ -71,15 +88,34 @@ def read_definition(btf: Btf, name: str, type_id: int, *, inner: bool = False) -
     if not values.get("type"):
         raise _refused(name, "has no type")
     spec = MapSpec(**values)
-    if spec.type in (MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS, MapType.PROG_ARRAY):
-        # Descriptors go in, ids come out; a declaration may leave both sizes out.
-        spec.key_size = spec.key_size or 4
-        spec.value_size = spec.value_size or 4
-    if spec.type in _RINGS:
+    complete_sizes(spec)
+    if spec.type in _REGIONS:
         if spec.key_type_id:
-            raise _refused(name, "is a ring buffer and has a key")
+            what = "an arena" if spec.type == MapType.ARENA else "a ring buffer"
+            raise _refused(name, f"is {what} and has a key")
         spec.value_size = 0  # a value type names the records; the kernel wants no size
     return spec
+
+
+def complete_sizes(spec: MapSpec) -> None:
+    """Fill in the sizes of a map of descriptors, whose declaration may leave them out.
+
+    Descriptors go in, ids come out: 4 bytes each.
+    """
+    if spec.type in _DESCRIPTORS:
+        spec.key_size = spec.key_size or 4
+        if spec.type == MapType.PERF_EVENT_ARRAY and spec.value_type_id:
+            spec.value_size = 4  # the type names what programs send
+        spec.value_size = spec.value_size or 4
+
+
+def _unsized(btf: Btf, name: str, role: str, type_id: int) -> BtfError:
+    declared = btf.strip(type_id).name or "void"
+    return BtfError(
+        f"map {name!r} has the {role} type {declared!r}, whose size the object's BTF does not have",
+        hint="the compiler leaves out structs that nothing uses: declare a variable of that type"
+        f" somewhere, or give {role}_size",
+    )
 
 
 def _number(btf: Btf, name: str, member: t.Member) -> int:

@@ -11,9 +11,9 @@ from skep.elf.reader import (
     ET_REL,
     SHF_ALLOC,
     SHF_EXECINSTR,
+    SHOWN,
     SHT_NOBITS,
     SHT_PROGBITS,
-    STT_OBJECT,
     ElfFile,
 )
 from skep.errors import BtfError, ElfError
@@ -22,8 +22,7 @@ from skep.maps.spec import MapSpec
 from skep.object import ledger
 from skep.object.btf_layout import fix_layout
 from skep.object.functions import Targets, read_functions
-from skep.object.linker import link
-from skep.object.map_definitions import read_definition
+from skep.object.linker import Shared, exception_callbacks, link
 from skep.object.variables import read_variables
 from skep.programs.spec import ProgramSpec
 
@@ -33,12 +32,18 @@ if TYPE_CHECKING:
 
     from skep.asm.code import Code
     from skep.elf.reader import Section
+    from skep.object.externs import ExternSpec
+    from skep.object.functions import Function
     from skep.object.spec import ObjectSpec
 
     S = TypeVar("S", bound=ObjectSpec)
 
 MAX_DATA = 1 << 26
-"""The bytes of all data sections together: .bss costs a hostile file nothing to declare."""
+"""The bytes of all data sections and of an arena's variables together: a .bss of any size costs a
+hostile file nothing to declare."""
+
+ARENA = ".addr_space.1"
+"""Where compilers put variables of the address space 1, which is in an arena."""
 
 _DATA = (".data", ".rodata", ".bss")
 # Executable sections whose global functions are subprograms, not programs.
@@ -52,7 +57,7 @@ def parse(cls: type[S], data: bytes | bytearray | memoryview, name: str) -> S:
         raise elf.error("is no relocatable object file, as compilers write for BPF")
     if elf.machine not in (EM_BPF, EM_NONE):
         raise elf.error(f"is for machine {elf.machine}, not BPF ({EM_BPF})")
-    btf, ext = _read_btf(elf)
+    btf, ext, externs = _read_btf(elf)
     spec = cls(
         name,
         byteorder=elf.byteorder,
@@ -60,13 +65,14 @@ def parse(cls: type[S], data: bytes | bytearray | memoryview, name: str) -> S:
         kernel_version=_version(elf),
         btf=btf,
     )
+    spec.externs.update(externs)
     targets = Targets()
     sections = _sections_of(btf)
     room = MAX_DATA
     for section in elf.sections:
-        if section.name == ".maps" and section.type == SHT_PROGBITS:
-            _read_maps(spec, elf, section, sections, targets)
-        elif _is_data(section):
+        if _read_special(spec, elf, section, sections, targets):
+            continue
+        if _is_data(section):
             room -= section.size
             if room < 0:
                 raise elf.error(f"has more than {MAX_DATA} bytes of variables")
@@ -74,24 +80,78 @@ def parse(cls: type[S], data: bytes | bytearray | memoryview, name: str) -> S:
             unique = (
                 section.name if section.name not in spec.maps else f"{section.name}.{section.index}"
             )
-            spec.maps[unique] = _data_map(elf, section, unique, btf, sections)
+            made = spec.maps[unique] = _data_map(elf, section, unique, btf, sections)
+            if elf.relocations(section):
+                from skep.object.pointers import addresses
+
+                made.initial = addresses(elf, section)
             targets.data_sections[section.index] = unique
+    ledger.declare_records(spec.maps)
+    if targets.arena_section >= 0:
+        from skep.object.map_sections import read_arena
+
+        if elf.sections[targets.arena_section].size > room:
+            raise elf.error(f"has more than {MAX_DATA} bytes of variables")
+        read_arena(spec, elf, elf.sections[targets.arena_section], sections, targets)
+    if externs and btf is not None:
+        from skep.object.externs import kconfig_map
+
+        options = kconfig_map(externs, btf)
+        if options is not None:
+            spec.maps[options.name] = options
     spec.variables = read_variables(spec.maps, btf, name)
     _read_programs(spec, elf, ext, targets)
     return spec
 
 
-def _read_btf(elf: ElfFile) -> tuple[Btf | None, BtfExt | None]:
+def _read_special(
+    spec: ObjectSpec,
+    elf: ElfFile,
+    section: Section,
+    sections: dict[str, t.DataSec],
+    targets: Targets,
+) -> bool:
+    """Read *section* if it holds maps of some kind; return whether it does."""
+    name = section.name
+    if name == ARENA:
+        targets.arena_section = section.index
+        return True
+    if section.type != SHT_PROGBITS:
+        return False
+    if name == ".maps":
+        from skep.object.map_sections import read_maps
+
+        read_maps(spec, elf, section, sections, targets)
+    elif name[:4] == "maps" and (name == "maps" or name[4] == "/"):
+        from skep.object.legacy_maps import read_legacy_maps
+
+        read_legacy_maps(spec, elf, section, targets)
+    elif "struct_ops" in name and name.removeprefix("?") in (".struct_ops", ".struct_ops.link"):
+        from skep.object.struct_ops_sections import read_operations
+
+        read_operations(spec, elf, section, sections)
+    else:
+        return False
+    return True
+
+
+def _read_btf(elf: ElfFile) -> tuple[Btf | None, BtfExt | None, dict[str, ExternSpec]]:
     section = elf.section(".BTF")
     if section is None or not section.size:
-        return None, None
+        return None, None, {}
     btf = Btf.from_bytes(bytes(elf.data(section)), name=elf.name)
     if btf.byteorder != elf.byteorder:
         raise BtfError(f"{elf.name} is {elf.byteorder}-endian, its BTF is not", source=elf.name)
     ext = elf.section(".BTF.ext")
+    externs: dict[str, ExternSpec] = {}
+    if b"\0.ksyms\0" in btf.raw or b"\0.kconfig\0" in btf.raw:
+        from skep.object.externs import read_externs
+
+        externs = read_externs(elf, btf)
     return (
-        fix_layout(btf, elf),
+        fix_layout(btf, elf, externs),
         None if ext is None or not ext.size else BtfExt.from_bytes(elf.data(ext), btf),
+        externs,
     )
 
 
@@ -156,69 +216,25 @@ def _data_map(
     )
 
 
-def _read_maps(
-    spec: ObjectSpec,
-    elf: ElfFile,
-    section: Section,
-    sections: dict[str, t.DataSec],
-    targets: Targets,
-) -> None:
-    """Read `.maps`: definitions from BTF, initial values from relocations."""
-    targets.maps_section = section.index
-    described = sections.get(".maps")
-    if spec.btf is None or described is None:
-        raise elf.error(
-            "has maps in .maps that no BTF describes (compile with -g)", offset=section.offset
-        )
-    found = []
-    for var_id, offset, size in described.variables:
-        variable = spec.btf.type(var_id)
-        if not isinstance(variable, t.Var):
-            raise BtfError(f"{elf.name}: type {var_id} in .maps is no variable", source=elf.name)
-        spec.maps[variable.name] = read_definition(spec.btf, variable.name, variable.type_id)
-        targets.maps[offset] = variable.name
-        found.append((offset, size, variable))
-    ledger.declare_records(spec.maps)
-    declared = {
-        symbol.name
-        for symbol in elf.symbols
-        if symbol.section_index == section.index and symbol.type == STT_OBJECT
-    }
-    missing = declared - {variable.name for _, _, variable in found}
-    if missing:
-        raise elf.error(f"has a map {min(missing)!r} that its BTF does not describe")
-    for relocation in elf.relocations(section):
-        symbol = elf.symbols[relocation.symbol_index]
-        for offset, size, variable in found:
-            if offset <= relocation.offset < offset + size:
-                index = _value_index(spec.btf, variable, relocation.offset - offset)
-                if index is None:
-                    what = f"a relocation in map {variable.name!r} outside its 'values'"
-                    raise elf.error(f"has {what}", offset=section.offset + relocation.offset)
-                spec.maps[variable.name].initial.append((index, symbol.name))
-
-
-def _value_index(btf: Btf, variable: t.Var, offset: int) -> int | None:
-    """Return which initial value of a map byte *offset* of its definition is."""
-    definition = btf.strip(variable.type_id)
-    if isinstance(definition, t.Struct) and definition.members:
-        last = definition.members[-1]
-        start = last.bit_offset // 8
-        if last.name == "values" and offset >= start and not (offset - start) % 8:
-            return (offset - start) // 8
-    return None
-
-
 def _read_programs(spec: ObjectSpec, elf: ElfFile, ext: BtfExt | None, targets: Targets) -> None:
     functions = read_functions(elf, ext, targets)
+    callbacks = exception_callbacks(spec.btf)
+    shared = Shared(functions, elf.name)
     for function in functions.values():
         # A static function in a program's section is a subprogram that was put there.
         if function.section.name == _LIBRARY or function.is_static:
             continue
         if function.name in spec.programs:
             raise ElfError(f"{elf.name} has two programs called {function.name!r}", source=elf.name)
-        code, appended = link(function, functions, elf.name)
-        _complete_tables(code, 1 + len(appended))
+        problem: ElfError | None = None
+        handlers = [name for _, id_ in function.code.functions for name in callbacks.get(id_, ())]
+        try:
+            code, appended = link(function, shared, handlers)
+            _complete_tables(code, 1 + len(appended))
+        except ElfError as error:
+            # The others may be fine: told when this one is loaded.
+            problem = _hopeless(function, error)
+            code = function.code.copy()
         spec.programs[function.name] = ProgramSpec(
             name=function.name,
             section=function.section.name,
@@ -226,7 +242,19 @@ def _read_programs(spec: ObjectSpec, elf: ElfFile, ext: BtfExt | None, targets: 
             license=spec.license,
             kernel_version=spec.kernel_version,
             btf=spec.btf,
+            problem=problem,
         )
+
+
+def _hopeless(function: Function, error: ElfError) -> ElfError:
+    where = f"program {function.name[:SHOWN]!r} (section {function.section.name[:SHOWN]!r})"
+    return ElfError(
+        f"{where} makes no sense: {error.message}",
+        source=error.source,
+        offset=error.offset,
+        program=function.name,
+        section=function.section.name,
+    )
 
 
 def _complete_tables(code: Code, functions: int) -> None:

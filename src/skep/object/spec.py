@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from typing import Any, Literal, Self
 
     from skep.btf.btf import Btf
+    from skep.kernel.fd import FD
     from skep.maps.map import Map
     from skep.maps.spec import MapSpec
+    from skep.object.externs import ExternSpec
     from skep.object.object import Object
     from skep.programs.spec import ProgramSpec
 
@@ -43,15 +45,19 @@ class ObjectSpec:
 
     `programs` and `maps` are dicts by name in the order of the file; data sections are maps
     called like the section (".rodata"). Everything may be edited before `load()`: map sizes,
-    `autoload`, `variables["min_us"] = 100`. `btf` is the object's own BTF (None without),
-    `byteorder` "little" or "big". Not thread-safe; `copy()` for another thread.
+    `autoload`, `variables["min_us"] = 100`, what the kernel's configuration is said to be
+    (`externs["CONFIG_HZ"].value = 250`). `btf` is the object's own BTF (None without),
+    `byteorder` "little" or "big", `path` the file that it came from (None when it came as bytes).
+    Not thread-safe; `copy()` for another thread.
     """
 
     __slots__ = (
-        "btf", "byteorder", "kernel_version", "license", "maps", "name", "programs", "variables",
+        "btf", "byteorder", "externs", "kernel_version", "license", "maps", "name", "path",
+        "programs", "variables",
     )  # fmt: skip
 
     name: str
+    path: str | None
     byteorder: Literal["little", "big"]
     license: str
     kernel_version: int
@@ -59,6 +65,7 @@ class ObjectSpec:
     programs: dict[str, ProgramSpec]
     maps: dict[str, MapSpec]
     variables: Variables
+    externs: dict[str, ExternSpec]
 
     def __init__(
         self,
@@ -70,6 +77,7 @@ class ObjectSpec:
         btf: Btf | None = None,
     ) -> None:
         self.name = name
+        self.path = None
         self.byteorder = byteorder
         self.license = license
         self.kernel_version = kernel_version
@@ -77,6 +85,7 @@ class ObjectSpec:
         self.programs = Named("program", name)
         self.maps = Named("map", name)
         self.variables = Variables({}, name)
+        self.externs = Named("extern", name)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Self:
@@ -97,7 +106,9 @@ class ObjectSpec:
             name = os.fspath(path)
             message = f"the object file {name} cannot be read: {error.strerror}"
             raise ElfError(message, source=name) from error
-        return cls.from_bytes(data, os.path.basename(os.fspath(path)))
+        spec = cls.from_bytes(data, os.path.basename(os.fspath(path)))
+        spec.path = os.fspath(path)
+        return spec
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview, name: str = "<bytes>") -> Self:
@@ -121,27 +132,36 @@ class ObjectSpec:
             kernel_version=self.kernel_version,
             btf=self.btf,
         )
+        made.path = self.path
         for name, program in self.programs.items():
             made.programs[name] = program.copy()
         for name, spec in self.maps.items():
             made.maps[name] = spec.copy()
+        for name, extern in self.externs.items():
+            made.externs[name] = extern.copy()
         made.variables = read_variables(made.maps, made.btf, made.name)
         return made
 
     def load(
         self,
         *,
-        btf: Btf | None = None,
+        btf: Btf | str | os.PathLike[str] | None = None,
         programs: Callable[[ProgramSpec], bool] | Collection[str] | None = None,
         log_level: int = 0,
         reuse_maps: Mapping[str, Map] | None = None,
+        token: str | os.PathLike[str] | FD | None = None,
     ) -> Object:
         """Create the maps, relocate and load the programs; return the live `Object`.
 
-        *btf* is the kernel's types (the running kernel's by default). *programs*, names or a
-        predicate, replaces each program's `autoload`. *log_level* 1, 2 or 4 asks the verifier for
-        its log even when a program is accepted. *reuse_maps* are open maps to use in place of
-        the object's own of that name; they stay their owner's.
+        *btf* is whose types CO-RE relocations are resolved against: a `Btf`, or what
+        `skep.btf.target.find_target` takes ("auto", "sysfs", "none", the path of a file or
+        directory); without it the variable `SKEP_BTF` says, or the running kernel.
+        `Object.target` is what was chosen. *programs*, names or a predicate, replaces each
+        program's `autoload`. *log_level* 1, 2 or 4 asks the verifier for its log even when a
+        program is accepted. *reuse_maps* are open maps to use in place of the object's own of
+        that name; they stay their owner's. *token* delegates the right to load: a BPF token, or
+        the path of a bpffs to make one from; without it the variable `SKEP_BPF_TOKEN` may name
+        that path.
 
         On any failure everything created so far is closed. Raises `LoadError`,
         `VerifierError` or `RelocationError` for one program that fails and `LoadErrors` for
@@ -150,5 +170,10 @@ class ObjectSpec:
         from skep.object.load import load
 
         return load(
-            self, btf=btf, programs=programs, log_level=log_level, reuse_maps=reuse_maps or {}
+            self,
+            btf=btf,
+            programs=programs,
+            log_level=log_level,
+            reuse_maps=reuse_maps or {},
+            token=token,
         )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from _collections_abc import Mapping  # collections.abc imports all of collections: 2 ms
 
 from skep.btf import types as t
-from skep.errors import NotFoundError
+from skep.errors import NotFoundError, RangeError, TypeMismatchError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,7 +62,12 @@ class VariableSpec:
     def value(self, value: Any) -> None:
         contents = self._map.contents
         assert contents is not None
-        packed = self.codec.pack(value)
+        try:
+            packed = self.codec.pack(value)
+        except (TypeMismatchError, RangeError) as error:
+            from skep.maps.failure import misfit_of_variable
+
+            raise misfit_of_variable(error, self.name) from None
         contents[self.offset : self.offset + len(packed)] = packed
 
 

@@ -14,6 +14,19 @@ if TYPE_CHECKING:
     from skep.programs.spec import ProgramSpec
 
 
+# What the verifier says of externs, and what it means.
+_HINTS = (
+    (
+        "failed to find the address for kernel symbol",
+        "kernels without CONFIG_KALLSYMS_ALL know the addresses of functions only",
+    ),
+    (
+        "calling kernel function ",
+        "it is no function for programs, or none for programs of this type",
+    ),
+)
+
+
 def refused(spec: ProgramSpec, code: Code, error: KernelError, log: str) -> VerifierError:
     """Make the error for a program that the verifier refused with *log*.
 
@@ -24,7 +37,7 @@ def refused(spec: ProgramSpec, code: Code, error: KernelError, log: str) -> Veri
     line = None
     if verdict.instruction is not None:
         line = source_line(code, spec.btf, verdict.instruction)
-    message = f"program {spec.name!r} (section {spec.section!r}) was refused by the verifier"
+    message = f"{described(spec)} was refused by the verifier"
     message += f" [{_errno_name(error)}]"
     if verdict.reason:
         message += f": {verdict.reason}"
@@ -38,8 +51,10 @@ def refused(spec: ProgramSpec, code: Code, error: KernelError, log: str) -> Veri
     return VerifierError(
         message,
         errno=error.errno or 0,
+        hint=next((hint for words, hint in _HINTS if words in verdict.reason), ""),
         call="BPF_PROG_LOAD",
         name=spec.name,
+        program=spec.name,
         kind="program",
         section=spec.section,
         log=log,
@@ -57,15 +72,25 @@ def not_loaded(spec: ProgramSpec, error: KernelError) -> KernelError:
         return error
     kind = name_of(ProgramType, spec.type)
     message = f"program {spec.name!r} (section {spec.section!r}, {kind}): {error.message}"
+    if not spec.section:
+        message = f"{described(spec)}: {error.message}"
     return LoadError(
         message,
         errno=error.errno or 0,
         hint=error.hint,
         call="BPF_PROG_LOAD",
         name=spec.name,
+        program=spec.name,
         kind="program",
         section=spec.section,
     )
+
+
+def described(spec: ProgramSpec) -> str:
+    """Name a program in a message: by its section, or its type when it has none."""
+    if spec.section:
+        return f"program {spec.name!r} (section {spec.section!r})"
+    return f"program {spec.name!r} ({name_of(ProgramType, spec.type)})"
 
 
 def _errno_name(error: KernelError) -> str:

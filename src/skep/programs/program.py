@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from skep.kernel.bpf import TestRun
     from skep.kernel.bpf.info import ProgramInfo
     from skep.kernel.fd import FD
+    from skep.maps.map import Map
     from skep.programs.spec import ProgramSpec
 
 # Kinds whose test run takes a packet; the kernel wants an Ethernet header at least.
@@ -38,10 +39,21 @@ class Program:
 
     `spec` is what it was made from; `name`, `section`, `type`, `expected_attach_type` and
     `attach_to` are the spec's. A program stays in the kernel while it is open, attached or pinned.
-    Methods may be called from several threads; `close()` is the owner's.
+    Methods may be called from several threads; `close()` is the owner's. `maps` are the maps that
+    were created for the program alone, when it was loaded without an object; they are closed with
+    it.
     """
 
-    __slots__ = ("attach_to", "expected_attach_type", "fd", "name", "section", "spec", "type")
+    __slots__ = (
+        "attach_to",
+        "expected_attach_type",
+        "fd",
+        "maps",
+        "name",
+        "section",
+        "spec",
+        "type",
+    )
 
     fd: FD
     name: str
@@ -52,6 +64,7 @@ class Program:
 
     def __init__(self, fd: FD, spec: ProgramSpec) -> None:
         self.fd = fd
+        self.maps: dict[str, Map] = {}
         self.spec = spec
         self.name = spec.name
         self.section = spec.section
@@ -61,7 +74,8 @@ class Program:
 
     def __repr__(self) -> str:
         state = "closed" if self.fd.closed else name_of(ProgramType, self.type)
-        return f"<Program {self.name!r} ({self.section}): {state}>"
+        section = f" ({self.section})" if self.section else ""
+        return f"<Program {self.name!r}{section}: {state}>"
 
     def fileno(self) -> int:
         """Return the descriptor's number; `ClosedError` after `close()`."""
@@ -137,6 +151,8 @@ class Program:
     def close(self) -> None:
         """Close the descriptor. Links and pins keep the program running."""
         self.fd.close()
+        for each in self.maps.values():
+            each.close()
 
     def __enter__(self) -> Self:
         return self

@@ -1,12 +1,13 @@
 """What an ELF section name says about the program in it: type, attach type, target, flags.
 
 The names are the ones every eBPF author knows from libbpf
-(https://docs.kernel.org/bpf/libbpf/program_types.html); the numbers are the kernel's.
+(https://docs.kernel.org/bpf/libbpf/program_types.html), those of libbpf before 1.0 and of
+cilium/ebpf included; the numbers are the kernel's.
 """
 
 from __future__ import annotations
 
-from skep.kernel.constants import AttachType, ProgramFlags, ProgramType
+from skep.kernel.constants import AttachType, ProgramFlags, ProgramType, name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ A = AttachType
 P = ProgramType
 
 # Properties of a section type, beside its numbers.
-TARGET = 1  # "prefix/target"; without it the name must be the prefix alone
+TARGET = 1  # "prefix/target"; without it, what follows the prefix says nothing
 SLEEPABLE = 2
 FRAGS = 4  # XDP programs that take multi-buffer packets
 BTF_TARGET = 8  # the target is a kernel type or function, looked up in BTF at load time
@@ -61,17 +62,31 @@ _ROWS: tuple[Row, ...] = (
     ("netkit/peer", P.SCHED_CLS, A.NETKIT_PEER, 0),
     ("tracepoint", P.TRACEPOINT, None, TARGET | AUTO),
     ("tp", P.TRACEPOINT, None, TARGET | AUTO),
+    ("tracepoint.s", P.TRACEPOINT, None, TARGET | AUTO | _S),
+    ("tp.s", P.TRACEPOINT, None, TARGET | AUTO | _S),
     ("raw_tracepoint", P.RAW_TRACEPOINT, None, TARGET | AUTO),
     ("raw_tp", P.RAW_TRACEPOINT, None, TARGET | AUTO),
+    ("raw_tracepoint.s", P.RAW_TRACEPOINT, None, TARGET | AUTO | _S),
+    ("raw_tp.s", P.RAW_TRACEPOINT, None, TARGET | AUTO | _S),
     ("raw_tracepoint.w", P.RAW_TRACEPOINT_WRITABLE, None, TARGET | AUTO),
     ("raw_tp.w", P.RAW_TRACEPOINT_WRITABLE, None, TARGET | AUTO),
     ("tp_btf", P.TRACING, A.TRACE_RAW_TP, _TRACE),
+    ("tp_btf.s", P.TRACING, A.TRACE_RAW_TP, _TRACE | _S),
     ("fentry", P.TRACING, A.TRACE_FENTRY, _TRACE),
     ("fmod_ret", P.TRACING, A.MODIFY_RETURN, _TRACE),
     ("fexit", P.TRACING, A.TRACE_FEXIT, _TRACE),
     ("fentry.s", P.TRACING, A.TRACE_FENTRY, _TRACE | _S),
     ("fmod_ret.s", P.TRACING, A.MODIFY_RETURN, _TRACE | _S),
     ("fexit.s", P.TRACING, A.TRACE_FEXIT, _TRACE | _S),
+    ("fsession", P.TRACING, A.TRACE_FSESSION, _TRACE),
+    ("fsession.s", P.TRACING, A.TRACE_FSESSION, _TRACE | _S),
+    # Any number of functions, which are named when it is attached.
+    ("fentry.multi", P.TRACING, A.TRACE_FENTRY_MULTI, TARGET),
+    ("fentry.multi.s", P.TRACING, A.TRACE_FENTRY_MULTI, TARGET | _S),
+    ("fexit.multi", P.TRACING, A.TRACE_FEXIT_MULTI, TARGET),
+    ("fexit.multi.s", P.TRACING, A.TRACE_FEXIT_MULTI, TARGET | _S),
+    ("fsession.multi", P.TRACING, A.TRACE_FSESSION_MULTI, TARGET),
+    ("fsession.multi.s", P.TRACING, A.TRACE_FSESSION_MULTI, TARGET | _S),
     ("freplace", P.EXT, None, _TRACE),
     ("lsm", P.LSM, A.LSM_MAC, _TRACE),
     ("lsm.s", P.LSM, A.LSM_MAC, _TRACE | _S),
@@ -131,23 +146,31 @@ _ROWS: tuple[Row, ...] = (
     ("struct_ops.s", P.STRUCT_OPS, None, TARGET | _S),
     ("sk_lookup", P.SK_LOOKUP, A.SK_LOOKUP, 0),
     ("netfilter", P.NETFILTER, A.NETFILTER, 0),
+    # Names that libbpf before 1.0 or cilium/ebpf know.
+    ("seccomp", P.SOCKET_FILTER, None, 0),
+    ("xdp_devmap", P.XDP, A.XDP_DEVMAP, 0),
+    ("xdp_cpumap", P.XDP, A.XDP_CPUMAP, 0),
 )
 
 _BY_NAME: dict[str, Row] = {row[0]: row for row in _ROWS}
+_PARTS = max([name.count("/") for name in _BY_NAME]) + 2
+_ENDS = frozenset("0123456789_-")
 
 
 class Section:
     """What a section name means.
 
     `name` is as written; `prefix` the part that decides; `type` and `expected_attach_type` go to
-    the kernel; `target` is the rest ("sched/sched_switch"); `flags` are `ProgramFlags`. `autoload`
+    the kernel; `attach_type` is the latter, or None where the kind of program has none (0 is
+    CGROUP_INET_INGRESS too); `target` is the rest ("sched/sched_switch"); `flags` are
+    `ProgramFlags`. `autoload`
     is off for a leading "?", and for names that mean nothing (type UNSPEC); `auto_attachable`
     says that the name is enough to attach by; `btf_target` that the target is in BTF.
     """
 
     __slots__ = (
-        "auto_attachable", "autoload", "btf_target", "expected_attach_type", "flags", "name",
-        "prefix", "sleepable", "target", "type",
+        "attach_type", "auto_attachable", "autoload", "btf_target", "expected_attach_type",
+        "flags", "name", "prefix", "sleepable", "target", "type",
     )  # fmt: skip
 
     def __init__(
@@ -164,6 +187,7 @@ class Section:
         self.name = name
         self.prefix = prefix
         self.type = type
+        self.attach_type = expected_attach_type
         self.expected_attach_type = expected_attach_type or AttachType(0)
         self.target = target
         self.sleepable = bool(properties & SLEEPABLE)
@@ -180,18 +204,22 @@ class Section:
 def parse_section(name: str) -> Section:
     """Say what section *name* means; type UNSPEC when it is no section name for programs.
 
-    The longest known prefix that ends at a "/" decides. Names that once took anything after the
-    slash (``socket/2``, ``xdp/x``) still do; the rest is ignored there.
+    The longest known prefix that ends at a "/" decides. Where nothing is known to follow the
+    prefix, anything may: libbpf before 1.0 took ``socket/2``, ``xdp_prog`` and ``classifier1``,
+    and objects with such names are still around.
     """
     plain = name.removeprefix("?")
-    prefix = plain
-    while True:
+    row = _BY_NAME.get(plain)
+    # No known prefix has more parts; a hostile name may have very many.
+    prefix = plain if row is not None else "/".join(plain.split("/", _PARTS)[:_PARTS])
+    while row is None and "/" in prefix:
+        prefix = prefix.rpartition("/")[0]
         row = _BY_NAME.get(prefix)
-        if row is not None:
-            break
-        prefix, slash, _ = prefix.rpartition("/")
-        if not slash:
+    if row is None or (prefix != plain and not row[3] & TARGET):
+        row = _with_suffix(plain, row)
+        if row is None:
             return Section(name)
+        prefix = row[0]
     _, type_, attach_type, properties = row
     target = plain[len(prefix) + 1 :] if properties & TARGET else ""
     return Section(
@@ -205,6 +233,25 @@ def parse_section(name: str) -> Section:
     )
 
 
+def _with_suffix(plain: str, best: Row | None) -> Row | None:
+    """Find a longer prefix of *plain* than *best* is, one that a digit, "_" or "-" ends."""
+    for row in _ROWS:
+        prefix = row[0]
+        if not plain.startswith(prefix) or row[3] & TARGET:
+            continue
+        if plain[len(prefix) :][:1] in _ENDS and (best is None or len(prefix) > len(best[0])):
+            best = row
+    return best
+
+
 def section_names() -> list[str]:
     """List every prefix that `parse_section` knows."""
     return list(_BY_NAME)
+
+
+def attach_type_name(attach_type: AttachType | int | None) -> str:
+    """Name an attach type as `enum bpf_attach_type` does, in lower case without BPF_; "" for None.
+
+    One that is newer than skep is its number in digits.
+    """
+    return "" if attach_type is None else name_of(AttachType, attach_type)

@@ -72,14 +72,12 @@ def source_line(code: Code, btf: Btf | None, index: int) -> SourceLine | None:
     """Return the C line that instruction *index* comes from; None without line info."""
     if btf is None:
         return None
-    found = None
-    for line in code.lines:
-        if line[0] > index:
-            break
-        found = line
-    if found is None:
+    from bisect import bisect_left
+
+    after = bisect_left(code.lines, (index + 1,))
+    if not after:
         return None
-    _, file, text, place = found
+    _, file, text, place = code.lines[after - 1]
     name = btf.string(file)
     return SourceLine(name.rpartition("/")[2] or name, place >> 10, btf.string(text).strip())
 

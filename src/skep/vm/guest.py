@@ -92,6 +92,11 @@ def _initial(
         content[f"{empty}/.keep"] = cpio.text("")
     for number, (name, data) in enumerate(module_files(kernel).items()):
         content[f"modules/{number:03}-{name}.ko"] = cpio.Entry(0o100644, data)
+    # As where the package is installed: programs ask how their kernel was configured.
+    config = os.path.join(os.path.dirname(kernel.image), f"config-{kernel.release}")
+    if os.path.exists(config):
+        with open(config, "rb") as file:
+            content[f"files/boot/{os.path.basename(config)}"] = cpio.Entry(0o100644, file.read())
     for path in files:
         content.update({f"files/{name}": entry for name, entry in cpio.tree(path).items()})
     for path, data in contents.items():

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # on is added.
 WANTED = (
     *("virtio_pci", "virtio_blk", "ext4", "crc32c_generic", "crc32c-intel"),
-    *("veth", "sch_ingress", "cls_bpf", "nf_tables", "tun"),
+    *("veth", "sch_ingress", "cls_bpf", "nf_tables", "nf_conntrack", "tun"),
 )
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 def afresh(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Forget the opened BTF, before and after."""
     monkeypatch.setattr(kernel, "_kernel", None)
+    monkeypatch.setattr(kernel, "_sysfs", None)
     return monkeypatch
 
 
@@ -95,8 +96,9 @@ def test_files_that_are_not_there_or_not_btf(afresh: pytest.MonkeyPatch, tmp_pat
             kernel_btf()
     afresh.delenv("SKEP_BTF")
     afresh.setattr(kernel, "VMLINUX", str(tmp_path / "missing"))
-    with pytest.raises(NoBtfError, match="this kernel offers no BTF") as caught:
+    with pytest.raises(NoBtfError, match="there is no BTF of this kernel") as caught:
         kernel_btf()
+    assert caught.value.tried[0] == (str(tmp_path / "missing"), "No such file or directory")
     assert "CONFIG_DEBUG_INFO_BTF" in caught.value.hint
 
 
@@ -108,6 +110,7 @@ def test_reading_where_mapping_is_refused(afresh: pytest.MonkeyPatch) -> None:
 
     whole = len(kernel_btf())
     afresh.setattr(kernel, "_kernel", None)
+    afresh.setattr(kernel, "_sysfs", None)
     afresh.setattr(mmap, "mmap", refuse)
     assert len(kernel_btf()) == whole
 

@@ -153,6 +153,24 @@ def called(line: str) -> int:
     return sum(row["count"] for row in document["rows"])
 
 
+def kernels_numbers(command: str, folder: Path) -> list[str]:
+    """A kernel's own numbers: offsets, a program's tag, where a map is in memory."""
+    with Run(command, folder) as run:
+        shown = "\n".join(run.rest())
+    shown, tags = re.subn(r"\b[0-9a-f]{16}\b", SEEN_TAG, shown)
+    assert tags == ("check" in command)
+    return re.sub(r"0x[0-9a-f]{16}", SEEN_ADDRESS, shown).splitlines()
+
+
+def plain(command: str, folder: Path) -> list[str]:
+    """Numbers differ from kernel to kernel, and nothing else."""
+    with Run(command, folder) as run:
+        return run.rest()
+
+
+# What docs/commands.md has for them.
+SEEN_TAG, SEEN_ADDRESS = "c295b79b4627a783", "0xffff8881d7658000"
+
 DRIVERS: dict[tuple[str, str], Callable[[str, Path], list[str]]] = {
     ("getting-started", "sudo .venv/bin/python starts.py"): watch_all,
     ("getting-started", "sudo .venv/bin/python starts.py 47990"): watch_one_parent,
@@ -161,4 +179,12 @@ DRIVERS: dict[tuple[str, str], Callable[[str, Path], list[str]]] = {
     ("tools", "sudo .venv/bin/skep runqlat -p 4711"): time_waits,
     ("tools", "sudo .venv/bin/skep execsnoop -P 4711"): watch_children,
     ("tools", "sudo .venv/bin/skep syscount -p 4711 -T 1 -i 1 -o json"): calls_as_json,
+    ("btf", ".venv/bin/skep btf minimize who.bpf.o -o who.btf"): plain,
+    ("btf", ".venv/bin/skep btf dump --format raw who.btf | grep -A 3 task_struct"): plain,
+    ("commands", ".venv/bin/skep object relocations watch.bpf.o"): kernels_numbers,
+    ("commands", "sudo .venv/bin/skep check watch.bpf.o"): kernels_numbers,
+    (
+        "commands",
+        "sudo .venv/bin/skep check watch.bpf.o --json | .venv/bin/python -m json.tool | head -n 9",
+    ): kernels_numbers,
 }

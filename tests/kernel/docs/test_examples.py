@@ -15,6 +15,7 @@ import pytest
 from docs_support import EXAMPLES, Run, prepare
 from page_drivers import Worker, start
 
+ALONE = ["assembled"]  # Python with no C beside it
 NAMES = ["bigalloc", "latency", "sampling", "starts", "syscalls"]
 
 
@@ -62,9 +63,38 @@ class Child:
 
 def test_all_examples_are_tested_and_listed() -> None:
     found = sorted(path.name for path in EXAMPLES.iterdir() if path.suffix in {".c", ".py"})
-    assert found == sorted(name + suffix for name in NAMES for suffix in (".bpf.c", ".py"))
+    pairs = [name + suffix for name in NAMES for suffix in (".bpf.c", ".py")]
+    assert found == sorted([*pairs, *(f"{name}.py" for name in ALONE)])
     listed = set(re.findall(r"\(([\w.]+\.(?:c|py))\)", (EXAMPLES / "README.md").read_text()))
     assert listed == set(found)
+
+
+def test_assembled(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    shutil.copy(EXAMPLES / "assembled.py", tmp_path)
+    with Run("sudo .venv/bin/python assembled.py 4242", tmp_path) as run:
+        shown = run.rest()
+    assert "  13: if r5 != 0x1092 goto +5 <out>" in shown
+    assert shown[-9:-4] == [
+        "udp to port 4242: dropped",
+        "udp to port 4243: passed",
+        "tcp to port 4242: passed",
+        "tcp to port 4243: passed",
+        "1 dropped",
+    ]
+    for line, (name, index, words) in zip(
+        shown[-4:],
+        [
+            ("lost", 2, "(r0 = 1) is never reached"),
+            ("stack", 2, "(*(u64 *)(r2 + 0) = r1) writes 8 bytes at r10-600, outside of the stack"),
+            ("helper", 0, "(call bpf_probe_write_user#36) calls bpf_probe_write_user, which this"),
+            ("endless", 1, "(goto -2 <again>) closes a loop that nothing leaves"),
+        ],
+        strict=True,
+    ):
+        start = f"program {name!r} (xdp) would be refused: instruction {index} {words}"
+        assert line.startswith(start)
+        assert ", at assembled.py:" in line
 
 
 def test_syscalls(built: Path) -> None:
@@ -173,7 +203,10 @@ def test_bigalloc(built: Path) -> None:
         ["1000001", str(child.pid)],
         ["5000001", str(child.pid)],
     ]
-    assert refused == ["-1 does not fit __u64 (0 to 18446744073709551615)", "from 5000000 bytes on"]
+    assert refused == [
+        "variable 'min_bytes': -1 does not fit __u64 (0 to 18446744073709551615)",
+        "from 5000000 bytes on",
+    ]
     hidden = re.fullmatch(
         r"(\d+) were smaller, <StreamStats 2 produced = 2 delivered \+ 0 lost \+ 0 pending>", last
     )

@@ -12,7 +12,19 @@ import pytest
 from docs_support import DOCS, ROOT, Block, Run, blocks, prepare, shape
 from page_drivers import DRIVERS
 
-PAGES = ["getting-started", "maps", "streams", "attaching", "errors", "tools"]
+PAGES = [
+    "getting-started",
+    "maps",
+    "streams",
+    "attaching",
+    "errors",
+    "tools",
+    "commands",
+    "btf",
+    "externs",
+    "assembler",
+    "loading",
+]
 
 PIN = "/sys/fs/bpf/callers_of_the_docs"
 

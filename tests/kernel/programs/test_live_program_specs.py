@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from skep.asm import instruction as asm
+from skep import asm
 from skep.errors import (
     ClosedError,
     LoadError,
@@ -70,7 +70,7 @@ def test_the_packet_and_the_context_reach_the_program() -> None:
 
 
 def test_a_syscall_program_writes_its_context() -> None:
-    code = [asm.load(8, 2, 1, 0), asm.add(2, 5), asm.store(8, 1, 8, 2), *RETURN_7]
+    code = [asm.load(8, 2, 1, 0), asm.add(2, 5), asm.store(8, 1, 8, asm.R2), *RETURN_7]
     spec = ProgramSpec(name="adder", section="syscall", code=code, license="GPL")
     given = struct.pack("=2Q", 37, 0)
     with spec.load() as program:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import re
@@ -77,6 +78,7 @@ def test_mapping_shows_what_the_map_holds() -> None:
 
 def test_mapping_outlives_its_descriptor_but_not_its_views() -> None:
     before = mapped_pages()
+    waiting = set(memory._waiting)  # another test's, such as the kernel's BTF
     fd = array()
     shared = Mapping(fd, 8192)
     fd.close()
@@ -93,7 +95,7 @@ def test_mapping_outlives_its_descriptor_but_not_its_views() -> None:
     del column
     gc.collect()
     assert mapped_pages() == before
-    assert not memory._waiting
+    assert set(memory._waiting) <= waiting
 
 
 def test_read_only_mapping_cannot_be_written_through() -> None:
@@ -292,8 +294,12 @@ def test_feature_probe(name: str) -> None:
     assert caught.value.feature == name
     if not feature.expected:
         need(name)
+    code = caught.value.evidence["errno"]
+    if name in ("kprobe_multi", "kprobe_session"):
+        assert code == errno.EOPNOTSUPP  # built without CONFIG_FPROBE, as Debian's 6.1 is
+        return
     # This test machine's kernel forbids the fentry family before looking at the program.
-    forbidden = capabilities.have("CAP_SYS_ADMIN") and caught.value.evidence["errno"] == 1
+    forbidden = capabilities.have("CAP_SYS_ADMIN") and code == errno.EPERM
     assert name == "fentry", f"{caught.value}: {caught.value.__cause__}"
     assert forbidden
 
@@ -323,6 +329,8 @@ def test_probes_can_say_no() -> None:
         probes._load_btf(probes._type(25, 1, 4))
     with pytest.raises(KernelError):
         probes._program(constants.ProgramType.SOCKET_FILTER, insns=probes._call_helper(9999))
+    with pytest.raises(UnsupportedError):
+        probes.helper(constants.ProgramType.TRACEPOINT, 9999)
 
 
 def test_memory_limit_is_nothing_to_fear_on_this_kernel() -> None:

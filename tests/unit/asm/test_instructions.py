@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skep.asm import instruction as asm
+from skep import asm
 from skep.asm.code import Code, CoreRecord, Reference
+from skep.asm.instruction import PSEUDO_MAP_FD
 from skep.errors import FormatError, RangeError
+
+if TYPE_CHECKING:
+    from skep.asm.instruction import ByteOrder
 
 FIELDS = st.builds(
     asm.Instruction,
@@ -19,9 +25,7 @@ FIELDS = st.builds(
 
 
 @given(st.lists(FIELDS, max_size=5), st.sampled_from(["little", "big"]))
-def test_what_is_encoded_is_decoded(
-    instructions: list[asm.Instruction], order: asm.ByteOrder
-) -> None:
+def test_what_is_encoded_is_decoded(instructions: list[asm.Instruction], order: ByteOrder) -> None:
     data = asm.encode(instructions, order)
     assert len(data) == 8 * len(instructions)
     assert asm.decode(data, order) == instructions
@@ -38,10 +42,10 @@ def test_the_bytes_are_those_of_the_standard() -> None:
     ("made", "expected"),
     [
         (asm.mov(3, -1), "b703000000000000"[:8] + "ffffffff"),
-        (asm.mov_reg(6, 1), "bf16000000000000"),
+        (asm.mov(6, asm.R1), "bf16000000000000"),
         (asm.add(2, -4), "07020000fcffffff"),
         (asm.load(4, 0, 10, -4), "61a0fcff00000000"),
-        (asm.store(8, 10, -16, 1), "7b1af0ff00000000"),
+        (asm.store(8, 10, -16, asm.R1), "7b1af0ff00000000"),
         (asm.jump(5), "0500050000000000"),
         (asm.jump_if(0, "!=", 7, 2), "5500020007000000"),
         (asm.call(14), "850000000e000000"),
@@ -53,7 +57,7 @@ def test_builders(made: asm.Instruction, expected: str) -> None:
 
 
 def test_ld_imm64_takes_two_slots() -> None:
-    made = asm.encode(asm.ld_imm64(1, 0x1122334455667788, src=asm.PSEUDO_MAP_FD))
+    made = asm.encode(asm.ld_imm64(1, 0x1122334455667788, src=PSEUDO_MAP_FD))
     assert made == bytes.fromhex("1811000088776655") + bytes.fromhex("0000000044332211")
     assert asm.encode(asm.ld_imm64(1, -1))[4:8] == b"\xff" * 4
 
@@ -85,7 +89,7 @@ def test_nonsense_is_refused() -> None:
 
 
 @pytest.mark.parametrize("order", ["little", "big"])
-def test_code_is_edited_in_place(order: asm.ByteOrder) -> None:
+def test_code_is_edited_in_place(order: ByteOrder) -> None:
     code = Code.of([asm.mov(0, 1), *asm.ld_imm64(1, 5), asm.exit_()], order)
     assert len(code) == 4
     code.set_imm(0, 0xFFFFFFFF)

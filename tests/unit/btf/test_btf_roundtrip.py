@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from skep.btf.btf import Btf
+from skep.btf.btf import Btf, is_split
 from skep.btf.codec import codec
 from skep.btf.format_c import declaration, definition, dump_c
 from skep.btf.types import Composite, Kind
@@ -127,6 +127,49 @@ def test_what_is_written_is_read(kinds: list[Any], order: str) -> None:
         assert [plain(x) for x in copied.types()] == [plain(x) for x in btf.types()]
         if other == order:
             assert copied.raw == btf.raw
+
+
+@given(st.lists(KINDS, min_size=1, max_size=6), st.lists(KINDS, min_size=1, max_size=8), ORDERS)
+@settings(CALM, max_examples=100)
+def test_what_continues_a_base_is_read(below: list[Any], above: list[Any], order: str) -> None:
+    lower = Builder(order)
+    for method, args, kwargs in below:
+        getattr(lower, method)(*args, **kwargs)
+    base = Btf.from_bytes(lower.build(), name="base")
+    upper = Builder(order, base=base)
+    ids = [getattr(upper, method)(*args, **kwargs) for method, args, kwargs in above]
+    split = Btf.from_bytes(upper.build(), base=base)
+    assert is_split(split.raw)
+    assert ids == list(range(len(base), len(split)))
+    assert [plain(split.type(id_)) for id_ in range(len(base))] == [
+        plain(base.type(id_)) for id_ in range(len(base))
+    ]
+    # The same types in one blob are the same types.
+    whole = Builder(order)
+    for method, args, kwargs in below + above:
+        getattr(whole, method)(*args, **kwargs)
+    joined = Btf.from_bytes(whole.build())
+    assert [plain(found) for found in split.types()] == [plain(joined.type(id_)) for id_ in ids]
+    for id_ in ids:
+        name = split.type(id_).name
+        if name:
+            assert split.find(name) == joined.find(name)
+
+
+@given(st.lists(KINDS, min_size=1, max_size=12), ORDERS, st.data())
+@settings(CALM, max_examples=60)
+def test_the_walk_as_far_as_needed_sees_the_same(
+    kinds: list[Any], order: str, data: st.DataObject
+) -> None:
+    """The kernel's own BTF is not walked to the end, and each of its names is there once."""
+    builder = Builder(order)
+    for method, args, kwargs in kinds:
+        getattr(builder, method)(*args, **kwargs)
+    raw = builder.build()
+    whole, lazy = Btf.from_bytes(raw), Btf.from_bytes(raw, trusted=True)
+    for id_ in data.draw(st.permutations(range(len(whole)))):
+        assert plain(lazy.type(id_)) == plain(whole.type(id_))
+        assert lazy.kind_of(id_) == whole.kind_of(id_)
 
 
 def use_everything(data: bytes) -> None:

@@ -54,7 +54,7 @@ def test_help_imports_little() -> None:
     assert done.stderr.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", [*SUMMARIES, "build", "version", "btf"])
+@pytest.mark.parametrize("name", [*SUMMARIES, *COMMANDS])
 def test_every_command_explains_itself(name: str) -> None:
     """With --help and -h, and to standard output."""
     done = skep(name, "-h")

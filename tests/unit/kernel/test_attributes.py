@@ -14,10 +14,11 @@ import pytest
 from skep.errors import RangeError, UnsupportedError
 from skep.kernel import capabilities, syscall
 from skep.kernel.bpf import ids, links, maps, programs
-from skep.kernel.bpf.call import address_of, name_field, number_of, readable
+from skep.kernel.bpf.call import name_field, number_of, readable
 from skep.kernel.bpf.failure import describe
 from skep.kernel.constants import Command, MapType, ProgramType
 from skep.kernel.features import FEATURES, feature
+from skep.kernel.native import address_of
 from skep.kernel.perf import PerfEventAttr
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from skep.asm import instruction as asm
+from skep import asm
 from skep.asm.code import Code, CoreRecord
+from skep.asm.instruction import CALL
 from skep.btf.btf import Btf
 from skep.btf.writer import Builder
 from skep.errors import BtfError, RelocationError
-from skep.object.core import Answer, RelocationKind, Resolver
+from skep.object.core import Answer, Resolver
 from skep.object.core_patch import POISON, relocate
+from skep.object.core_values import RelocationKind
 
 K = RelocationKind
 
@@ -244,13 +246,13 @@ def test_immediates_are_replaced() -> None:
 def test_loads_and_stores_follow_the_size_of_unsigned_fields(size: int) -> None:
     code, _ = patched([asm.load(4, 1, 2, 8)], K.FIELD_BYTE_OFFSET, size=size)
     assert code.at(0) == asm.load(size, 1, 2, 16)
-    code, _ = patched([asm.store(4, 1, 8, 2)], K.FIELD_BYTE_OFFSET, size=size)
-    assert code.at(0) == asm.store(size, 1, 16, 2)
+    code, _ = patched([asm.store(4, 1, 8, asm.R2)], K.FIELD_BYTE_OFFSET, size=size)
+    assert code.at(0) == asm.store(size, 1, 16, asm.R2)
 
 
 def test_a_signed_field_of_another_size_is_poison_only_where_it_is_loaded() -> None:
     code, reason = patched([asm.load(4, 1, 2, 8)], K.FIELD_BYTE_OFFSET, size=8, signed=True)
-    assert code.at(0) == asm.Instruction(asm.CALL, imm=POISON)
+    assert code.at(0) == asm.Instruction(CALL, imm=POISON)
     assert "field a of struct s" in reason
     assert "8 bytes in kernel's BTF and 4 in the object" in reason
     code, reason = patched([asm.mov(1, 8)], K.FIELD_BYTE_OFFSET, size=8, signed=True)
@@ -265,7 +267,7 @@ def test_both_halves_of_a_constant_are_poisoned() -> None:
     code = Code.of([*asm.ld_imm64(2, 1 << 40), asm.exit_()])
     code.core = [CoreRecord(0, mine, "0", K.ENUMVAL_VALUE)]
     poisoned = relocate(code, Resolver(local.btf(), lambda: target.btf("kernel")), "p")
-    bad = asm.Instruction(asm.CALL, imm=POISON)
+    bad = asm.Instruction(CALL, imm=POISON)
     assert code.instructions() == [bad, bad, asm.exit_()]
     assert poisoned[0].sentence == "needs A of enum e, but kernel's BTF has no such type"
 
@@ -276,7 +278,7 @@ def test_both_halves_of_a_constant_are_poisoned() -> None:
         [asm.mov(1, 9)],  # another value than the record implies
         [asm.load(4, 1, 2, 9)],
         [asm.load(8, 1, 2, 8)],  # another width
-        [asm.mov_reg(1, 2)],  # no immediate
+        [asm.mov(1, asm.R2)],  # no immediate
         [asm.exit_()],
         asm.ld_imm64(1, 8)[:1],  # cut in half
     ],

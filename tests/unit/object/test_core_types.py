@@ -98,6 +98,16 @@ TYPES: list[tuple[str, Make, Make, bool]] = [
     ("forward", lambda b: b.forward("s"), lambda b: b.forward("t"), True),
     ("forward and struct", lambda b: b.forward("s"), struct, False),
     ("float", lambda b: b.float("f", 4), lambda b: b.float("f", 4), False),
+    ("unions", lambda b: b.union("a", 4, []), lambda b: b.union("b", 8, []), True),
+    ("any integers", int_, lambda b: int_(b, 8, signed=True), True),
+    ("old bit-field", int_, lambda b: int_(b, bit=3), False),
+    ("integer and enum", int_, lambda b: b.enum("int", []), False),
+    ("elements", lambda b: array(b, int_(b), 3), lambda b: array(b, struct(b), 3), False),
+    ("returned", lambda b: proto(b, 4), lambda b: b.func_proto(0, [("", int_(b))]), False),
+    ("function", lambda b: b.func("f", proto(b)), lambda b: b.func("f", proto(b)), False),
+    ("through typedefs", lambda b: b.typedef("t", b.pointer(0)), lambda b: b.pointer(0), True),
+    ("qualified", lambda b: b.pointer(b.const(int_(b))), lambda b: b.pointer(int_(b)), True),
+    ("void and integer", lambda b: b.pointer(0), lambda b: b.pointer(int_(b)), False),
 ]
 
 
@@ -192,7 +202,34 @@ MATCHES: list[tuple[str, Make, Make, bool]] = [
         False,
     ),
     ("void", holder(lambda b: b.pointer(0)), holder(lambda b: b.pointer(0)), True),
-]
+    ("void and struct", holder(lambda b: b.pointer(0)), holder(lambda b: b.pointer(struct(b))),
+     False),
+    ("struct and union", struct, lambda b: b.union("s", 0, []), False),
+    ("unions", lambda b: b.union("u", 4, [("a", int_(b), 0)]),
+     lambda b: b.union("u", 8, [("b", int_(b), 0), ("a", int_(b), 0)]), True),
+    ("declarations", lambda b: b.forward("s"), lambda b: b.forward("s"), True),
+    ("of another kind", lambda b: b.forward("s"), lambda b: b.forward("s", union=True), False),
+    ("declaration and definition", lambda b: b.forward("s"), struct, False),
+    ("definition here, declaration there", holder(lambda b: b.pointer(struct(b, "t"))),
+     holder(lambda b: b.pointer(b.forward("t"))), True),
+    ("a union declared there", holder(lambda b: b.pointer(struct(b, "t"))),
+     holder(lambda b: b.pointer(b.forward("t", union=True))), False),
+    ("float", lambda b: b.float("f", 4), lambda b: b.float("f", 4), False),
+    ("enum64s", lambda b: b.enum64("e", [("A", 1)]), lambda b: b.enum64("e", [("A", 2)]), True),
+    ("both kinds of enum", lambda b: b.enum("e", [("A", 1)], size=8),
+     lambda b: b.enum64("e", [("A", 2)]), True),
+    ("more enumerators here", lambda b: b.enum("e", [("A", 1), ("A___x", 1)]),
+     lambda b: b.enum("e", [("A", 1)]), False),
+    ("number of parameters", proto, lambda b: proto(b, 4), False),
+    ("returned", lambda b: proto(b, returns=4), lambda b: proto(b, returns=8), False),
+    ("elements", holder(lambda b: array(b, int_(b), 2)),
+     holder(lambda b: array(b, int_(b, 8), 2)), False),
+    ("a typedef's name does not count", holder(lambda b: b.typedef("a", int_(b))),
+     holder(lambda b: b.typedef("b", int_(b))), True),
+    ("an integer's does", holder(int_), holder(lambda b: b.int("long", 4)), False),
+    ("one of several of a name", holder(int_),
+     lambda b: b.struct("h", 8, [("m", b.pointer(0), 0), ("m", int_(b), 0)]), True),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -210,3 +247,23 @@ def test_a_type_that_contains_itself_ends() -> None:
     local, target = built(circle), built(circle)
     assert types_compatible(*local, *target) is False
     assert types_match(*local, *target) is False
+
+
+def test_types_that_hold_each_other_twice_end() -> None:
+    """Thirty of them would take a billion comparisons."""
+
+    def nest(b: Builder) -> int:
+        inner = int_(b)
+        for level in range(30):
+            inner = b.struct(f"s{level}", 8, [("a", inner, 0), ("b", inner, 32)])
+        return inner
+
+    def call(b: Builder) -> int:
+        inner = int_(b)
+        for _ in range(15):
+            inner = b.pointer(b.func_proto(inner, [("a", inner), ("b", inner)]))
+        return inner
+
+    assert types_match(*built(nest), *built(nest))
+    assert types_match(*built(call), *built(call))
+    assert types_compatible(*built(call), *built(call))

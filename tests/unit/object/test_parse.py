@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from skep.asm import instruction as asm
+from skep.asm.instruction import CALL, LD_IMM64, PSEUDO_CALL
 from skep.btf import types as t
 from skep.errors import BtfError, ElfError, NotFoundError, RangeError, SkepError, UnsupportedError
 from skep.kernel.constants import MapFlags, MapType, ProgramType
@@ -222,7 +222,7 @@ def test_called_functions_follow_depth_first(spec: ObjectSpec) -> None:
     calls = [
         index + instruction.imm + 1
         for index, instruction in enumerate(code.instructions())
-        if instruction.opcode == asm.CALL and instruction.src == asm.PSEUDO_CALL
+        if instruction.opcode == CALL and instruction.src == PSEUDO_CALL
     ]
     assert len(calls) == 5
     assert set(calls) == starts - {0}
@@ -237,7 +237,7 @@ def test_references_name_maps_and_places(spec: ObjectSpec) -> None:
         ("data", ".data"), ("data", ".bss"), ("data", ".rodata"),
     }  # fmt: skip
     for reference in code.references:
-        assert code.data[reference.index * 8] == asm.LD_IMM64
+        assert code.data[reference.index * 8] == LD_IMM64
 
 
 def test_a_hidden_function_is_static_for_the_verifier(spec: ObjectSpec) -> None:

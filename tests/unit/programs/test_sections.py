@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from skep.kernel.constants import AttachType, ProgramFlags, ProgramType
-from skep.programs.sections import parse_section, section_names
+from skep.programs.sections import attach_type_name, parse_section, section_names
 
 A, P = AttachType, ProgramType
 
@@ -51,12 +51,64 @@ def test_meaning(name: str, kind: ProgramType, attach: int, target: str) -> None
 
 
 @pytest.mark.parametrize(
-    "name", ["", "nonsense", "nonsense/x", "cgroup", "kprobes/x", ".text", "?"]
+    "name",
+    [
+        "",
+        "nonsense",
+        "nonsense/x",
+        "cgroup",
+        "kprobes/x",
+        "kprobe_x",
+        "kprobe.s/x",
+        "fentry1",
+        "xdpx",
+        "xdp.x",
+        "sockets",
+        "tcx/x",
+        "cgroup/x",
+        ".text",
+        "?",
+        "??xdp",
+        "XDP",
+        "xdp ",
+    ],
 )
 def test_other_names_mean_nothing(name: str) -> None:
     section = parse_section(name)
     assert section.type == ProgramType.UNSPEC
     assert not section.autoload
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "attach"),
+    [
+        ("socket1", P.SOCKET_FILTER, 0),
+        ("xdp_prog", P.XDP, A.XDP),
+        ("xdp1/x", P.XDP, A.XDP),
+        ("xdp_devmap/map", P.XDP, A.XDP_DEVMAP),
+        ("xdp/devmap_x", P.XDP, A.XDP_DEVMAP),
+        ("xdp.frags_x", P.XDP, A.XDP),
+        ("classifier-1", P.SCHED_CLS, 0),
+        ("sk_skb/stream_parser1", P.SK_SKB, A.SK_SKB_STREAM_PARSER),
+        ("sk_skb/prog1", P.SK_SKB, 0),
+        ("cgroup/connect4_prog", P.CGROUP_SOCK_ADDR, A.CGROUP_INET4_CONNECT),
+        ("cgroup/sock_create_x", P.CGROUP_SOCK, A.CGROUP_INET_SOCK_CREATE),
+        ("cgroup/sock_x", P.CGROUP_SOCK, A.CGROUP_INET_SOCK_CREATE),
+    ],
+)
+def test_names_of_old_objects(name: str, kind: ProgramType, attach: int) -> None:
+    section = parse_section(name)
+    assert (section.type, section.expected_attach_type, section.target) == (kind, attach, "")
+    assert section.autoload
+
+
+def test_no_attach_type_is_not_number_zero() -> None:
+    """CGROUP_INET_INGRESS is 0, which the kernel gets for every type without one, too."""
+    ingress, probe = parse_section("cgroup_skb/ingress"), parse_section("kprobe/x")
+    assert ingress.expected_attach_type == probe.expected_attach_type == 0
+    assert attach_type_name(ingress.attach_type) == "cgroup_inet_ingress"
+    assert attach_type_name(probe.attach_type) == ""
+    assert attach_type_name(9999) == "9999"
 
 
 def test_a_question_mark_leaves_the_program_out() -> None:
@@ -83,8 +135,8 @@ def test_only_a_section_with_a_target_attaches_by_itself() -> None:
 
 def test_only_types_in_btf_are_looked_up() -> None:
     wanted = {name for name in section_names() if parse_section(f"{name}/x").btf_target}
-    tracing = {"tp_btf", "fentry", "fexit", "fmod_ret", "iter", "lsm"}
-    sleepable = {f"{name}.s" for name in tracing - {"tp_btf"}}
+    tracing = {"tp_btf", "fentry", "fexit", "fmod_ret", "fsession", "iter", "lsm"}
+    sleepable = {f"{name}.s" for name in tracing}
     assert wanted == tracing | sleepable | {"lsm_cgroup", "freplace"}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from skep.asm import instruction as asm
+from skep import asm
 from skep.asm.code import Code
 from skep.btf.btf import Btf
 from skep.btf.writer import Builder

@@ -23,6 +23,7 @@
 #include <skep/printk.h>
 #include <skep/endian.h>
 #include <skep/histogram.h>
+#include <skep/iterators.h>
 #include <skep/output.h>
 
 #endif

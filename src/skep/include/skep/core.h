@@ -189,6 +189,14 @@ enum skep_enum_info {
 	SKEP_INTO(bpf_probe_read_user, bpf_probe_read_user_str, SKEP_FIXED, dst, src, __VA_ARGS__)
 
 /*
+ * A pointer seen as one to a kernel type, whose members are then read directly and checked by
+ * the kernel (Linux 6.2): bpf_core_cast(skb->head, struct skb_shared_info)->nr_frags.
+ */
+extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __weak __ksym;
+#define bpf_core_cast(pointer, type) \
+	((__typeof__(type) *) bpf_rdonly_cast((pointer), bpf_core_type_id_kernel(type)))
+
+/*
  * Bit-fields have no address: the loader gives the bytes that hold one and two shifts that
  * leave it right-aligned in 64 bits, with its sign. SKEP_BITS applies the shifts.
  */

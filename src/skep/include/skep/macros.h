@@ -46,8 +46,8 @@ enum libbpf_pin_type {
 /* The type of a CONFIG_* option that can be a module, declared `extern ... __kconfig`. */
 enum libbpf_tristate {
 	TRI_NO = 0,
-	TRI_MODULE = 1,
-	TRI_YES = 2,
+	TRI_YES = 1,
+	TRI_MODULE = 2,
 };
 
 #endif /* SKEP_AFTER_LIBBPF_HELPERS */
@@ -77,6 +77,52 @@ enum libbpf_tristate {
 #endif
 #ifndef __kptr_untrusted
 #define __kptr_untrusted __attribute__((btf_type_tag("kptr_untrusted")))
+#endif
+#ifndef __percpu_kptr
+#define __percpu_kptr __attribute__((btf_type_tag("percpu_kptr")))
+#endif
+/* A pointer to user memory in a task-storage value, pinned by the kernel (Linux 6.13). */
+#ifndef __uptr
+#define __uptr __attribute__((btf_type_tag("uptr")))
+#endif
+
+/*
+ * Whether the kernel has an extern: bpf_ksym_exists(bpf_function), bpf_ksym_exists(&variable).
+ * It must be __weak: the compiler takes a strong one for
+ * granted, and the loader refuses a program whose strong externs are missing. Code behind a test
+ * that fails is never verified, so it may call what is not there.
+ */
+#ifndef bpf_ksym_exists
+#define bpf_ksym_exists(symbol) ({ \
+	_Static_assert(!__builtin_constant_p(!!(symbol)), #symbol " must be declared __weak"); \
+	!!(symbol); \
+})
+#endif
+
+/* On a program: the function that is called when it throws (bpf_throw, Linux 6.7). */
+#ifndef __exception_cb
+#define __exception_cb(function) \
+	__attribute__((btf_decl_tag("exception_callback:" #function)))
+#endif
+
+/* On parameters of global functions: what the verifier may assume, and callers must keep to. */
+#ifndef __arg_ctx
+#define __arg_ctx __attribute__((btf_decl_tag("arg:ctx")))
+#endif
+#ifndef __arg_nonnull
+#define __arg_nonnull __attribute__((btf_decl_tag("arg:nonnull")))
+#endif
+#ifndef __arg_nullable
+#define __arg_nullable __attribute__((btf_decl_tag("arg:nullable")))
+#endif
+#ifndef __arg_trusted
+#define __arg_trusted __attribute__((btf_decl_tag("arg:trusted")))
+#endif
+#ifndef __arg_untrusted
+#define __arg_untrusted __attribute__((btf_decl_tag("arg:untrusted")))
+#endif
+#ifndef __arg_arena
+#define __arg_arena __attribute__((btf_decl_tag("arg:arena")))
 #endif
 
 /* A kernel version as the LINUX_KERNEL_VERSION extern gives it. */

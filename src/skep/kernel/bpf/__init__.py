@@ -13,7 +13,6 @@ is memory corruption, not an exception.
 
 from __future__ import annotations
 
-from skep.kernel.bpf.call import address_of
 from skep.kernel.bpf.ids import (
     Kind,
     btf_load,
@@ -23,17 +22,7 @@ from skep.kernel.bpf.ids import (
     obj_get,
     obj_info,
     obj_pin,
-)
-from skep.kernel.bpf.links import (
-    iter_create,
-    link_create,
-    link_create_kprobe_multi,
-    link_create_perf_event,
-    link_create_tracing,
-    link_create_uprobe_multi,
-    link_detach,
-    link_update,
-    raw_tracepoint_open,
+    token_create,
 )
 from skep.kernel.bpf.maps import (
     map_create,
@@ -55,10 +44,22 @@ from skep.kernel.bpf.programs import (
     prog_load,
     prog_test_run,
 )
+from skep.kernel.native import address_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from skep.kernel.bpf.info import BtfInfo, LinkInfo, MapInfo, ProgramInfo
+    from skep.kernel.bpf.links import (
+        iter_create,
+        link_create,
+        link_create_kprobe_multi,
+        link_create_perf_event,
+        link_create_tracing,
+        link_create_uprobe_multi,
+        link_detach,
+        link_update,
+        raw_tracepoint_open,
+    )
     from skep.kernel.fd import FD
 
 __all__ = [
@@ -100,10 +101,21 @@ __all__ = [
     "prog_load",
     "prog_test_run",
     "raw_tracepoint_open",
+    "token_create",
 ]
 
 
-# Not needed to load and attach, so imported on first use.
+# Not needed to load, so imported on first use.
+def __getattr__(name: str) -> object:
+    """Find the functions of `links` (PEP 562)."""
+    if name not in __all__:  # first, so that a wrong name imports nothing
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from skep.kernel.bpf import links
+
+    found = globals()[name] = getattr(links, name)
+    return found
+
+
 def prog_info(fd: FD) -> ProgramInfo:
     """BPF_OBJ_GET_INFO_BY_FD of a program; see `info.prog_info`."""
     from skep.kernel.bpf import info

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
-
 from skep.errors import RangeError
-from skep.kernel.syscall import get_errno, numbers
+from skep.kernel.native import AnyBuffer, c_long, c_void_p, function, get_errno
 from skep.kernel.syscall import number as syscall_number
+from skep.kernel.syscall import numbers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, TypeAlias
+    from typing import Any
 
     from skep.kernel.fd import FD
-
-    AnyBuffer: TypeAlias = Any  # bytes, bytearray, memoryview, array, NumPy array
 
 NR: int = numbers.get("bpf", -1)
 """The number of bpf(2) here; -1 where skep cannot call it (the kernel then answers ENOSYS)."""
@@ -24,11 +20,8 @@ NR: int = numbers.get("bpf", -1)
 TOKEN_FD = 1 << 16
 """BPF_F_TOKEN_FD, in the flags of every command that takes a token."""
 
-addressof = ctypes.addressof
-from_buffer = ctypes.c_char.from_buffer
 
-
-def _function(library: type[ctypes.CDLL]) -> Callable[[int, int, Any, int], int]:
+def _function(*, keep_gil: bool) -> Callable[[int, int, Any, int], int]:
     if NR < 0:
 
         def unsupported(*_: Any) -> int:
@@ -36,41 +29,15 @@ def _function(library: type[ctypes.CDLL]) -> Callable[[int, int, Any, int], int]
             return -1
 
         return unsupported
-    function = library(None, use_errno=True)["syscall"]
-    function.restype = ctypes.c_long
     # c_void_p takes an address, a ctypes array, or bytes (then the address of their content).
-    function.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_long)
-    return function
+    return function("syscall", c_long, (c_long, c_long, c_void_p, c_long), keep_gil=keep_gil)
 
 
-bpf = _function(ctypes.CDLL)
+bpf = _function(keep_gil=False)
 """`bpf(NR, command, attr, size)`: the raw call, -1 and `get_errno()` on failure."""
 
-bpf_keeping_gil = _function(ctypes.PyDLL)
+bpf_keeping_gil = _function(keep_gil=True)
 """The same without releasing the GIL: 0.2 us faster. Only for commands that never sleep."""
-
-# The content of a bytes object follows its header, and basicsize counts the header and the
-# terminating NUL (PyBytesObject_SIZE in Objects/bytesobject.c). Taking the address this way
-# costs 80 ns; through ctypes (a Structure with a c_char_p) it costs 1 100 ns, as much as the
-# system call.
-CONTENT = bytes.__basicsize__ - 1
-DIRECT = bytes if sys.implementation.name == "cpython" else None
-
-
-def address_of(buffer: AnyBuffer) -> int:
-    """Return the address of a contiguous buffer's first byte, 0 when it is empty.
-
-    `bytes` may be read by the kernel; any other buffer must be writable (a read-only one is a
-    TypeError, see `readable`). The address holds while the caller keeps the object alive and
-    does not resize it.
-    """
-    if not len(buffer):
-        return 0
-    if type(buffer) is DIRECT:
-        return id(buffer) + CONTENT
-    if isinstance(buffer, bytes):
-        return ctypes.cast(ctypes.c_char_p(buffer), ctypes.c_void_p).value or 0
-    return addressof(from_buffer(buffer))
 
 
 def readable(buffer: AnyBuffer) -> AnyBuffer:

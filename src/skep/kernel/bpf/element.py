@@ -6,9 +6,9 @@ import ctypes
 from errno import ENOENT
 
 from skep.errors import RangeError
-from skep.kernel.bpf.call import NR, bpf, bpf_keeping_gil, failure, from_buffer
+from skep.kernel.bpf.call import NR, bpf, bpf_keeping_gil, failure
 from skep.kernel.bpf.maps import _LOOKUP, _UPDATE, _element_attr
-from skep.kernel.syscall import get_errno
+from skep.kernel.native import from_buffer, get_errno
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -55,6 +55,7 @@ _DOING = {
     Command.ITER_CREATE: "starting {}",
     Command.ENABLE_STATS: "switching on {}",
     Command.PROG_BIND_MAP: "binding a map to {}",
+    Command.TOKEN_CREATE: "making {}",
 }
 
 _NOT_BPFFS = "is the directory on a bpf file system? mount -t bpf bpf /sys/fs/bpf"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from errno import ENOENT
 from struct import Struct, unpack_from
 
-from skep.kernel.bpf.call import NR, TOKEN_FD, address_of, bpf, failure, number_of
+from skep.kernel.bpf.call import NR, TOKEN_FD, bpf, failure, number_of
 from skep.kernel.fd import FD
-from skep.kernel.syscall import get_errno
+from skep.kernel.native import address_of, create_string_buffer, get_errno
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +27,9 @@ _ENABLE_STATS = 32
 _GET_NEXT_ID = {"prog": 11, "map": 12, "btf": 23, "link": 31}
 _GET_FD_BY_ID = {"prog": 13, "map": 14, "btf": 19, "link": 30}
 
+_TOKEN_CREATE = 36
+
+_pair_attr = Struct("=II").pack
 _path_attr = Struct("=QIIi").pack
 _btf_attr = Struct("=QQIIIIIi").pack
 _info_attr = Struct("=IIQ").pack
@@ -47,7 +49,7 @@ def btf_load(
     *log_buffer* when one was given with *log_level* 1 or more.
     """
     data = bytes(data)
-    attr = ctypes.create_string_buffer(
+    attr = create_string_buffer(
         _btf_attr(
             address_of(data),
             0 if log_buffer is None else address_of(log_buffer),
@@ -97,7 +99,7 @@ def obj_info(fd: FD, size: int, *, fill: bytes = b"") -> bytes:
     """
     buffer = bytearray(size)
     buffer[: len(fill)] = fill
-    attr = ctypes.create_string_buffer(_info_attr(fd.fileno(), size, address_of(buffer)), 16)
+    attr = create_string_buffer(_info_attr(fd.fileno(), size, address_of(buffer)), 16)
     if bpf(NR, _OBJ_GET_INFO_BY_FD, attr, 16) != 0:
         raise failure(_OBJ_GET_INFO_BY_FD, fd.what)
     (length,) = unpack_from("=I", attr, 4)
@@ -110,7 +112,7 @@ def next_id(kind: Kind, start: int = 0) -> int | None:
     *kind* is "prog", "map", "link" or "btf". Needs CAP_SYS_ADMIN.
     """
     command = _GET_NEXT_ID[kind]
-    attr = ctypes.create_string_buffer(_id_attr(start, 0, 0, 0), 16)
+    attr = create_string_buffer(_id_attr(start, 0, 0, 0), 16)
     if bpf(NR, command, attr, 16) == 0:
         (found,) = unpack_from("=I", attr, 4)
         return int(found)
@@ -142,3 +144,17 @@ def enable_stats() -> FD:
     if number < 0:
         raise failure(_ENABLE_STATS, "run-time statistics")
     return FD(number, "run-time statistics")
+
+
+def token_create(bpffs: FD | int) -> FD:
+    """BPF_TOKEN_CREATE: make a token from the bpf file system whose root folder is *bpffs*.
+
+    Linux 6.9; EINVAL before, and for another kind of folder. ENOENT when that file system delegates
+    nothing, EPERM when it is another user namespace's.
+    """
+    attr = _pair_attr(0, number_of(bpffs))
+    number = bpf(NR, _TOKEN_CREATE, attr, 8)
+    if number < 0:
+        what = "a descriptor" if isinstance(bpffs, int) else bpffs.what
+        raise failure(_TOKEN_CREATE, f"a token from {what}")
+    return FD(number, "BPF token")

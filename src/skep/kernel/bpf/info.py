@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from struct import Struct, unpack_from
 
-from skep.kernel.bpf.call import address_of
 from skep.kernel.bpf.ids import obj_info
 from skep.kernel.constants import AttachType, LinkType, MapType, PerfLinkType, ProgramType, name_of
+from skep.kernel.native import address_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

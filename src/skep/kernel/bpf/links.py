@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from struct import Struct
 
 from skep.errors import RangeError
-from skep.kernel.bpf.call import NR, address_of, bpf, failure, number_of
+from skep.kernel.bpf.call import NR, bpf, failure, number_of
 from skep.kernel.fd import FD
+from skep.kernel.native import address_of, c_uint64
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def link_create_kprobe_multi(
 
 
 def _u64_array(values: Sequence[int]) -> Any:
-    return (ctypes.c_uint64 * len(values))(*values)
+    return (c_uint64 * len(values))(*values)
 
 
 def link_update(link: FD, new_prog: FD, *, old_prog: FD | None = None, flags: int = 0) -> None:

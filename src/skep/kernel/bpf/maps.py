@@ -7,31 +7,33 @@ bare system call.
 
 from __future__ import annotations
 
-import ctypes
 from errno import ENOENT, ENOSPC
 from struct import Struct, unpack_from
 
 from skep.kernel.bpf.call import (
-    CONTENT,
-    DIRECT,
     NR,
     TOKEN_FD,
-    address_of,
-    addressof,
     bpf,
     bpf_keeping_gil,
     failure,
-    from_buffer,
     name_field,
     number_of,
     readable,
 )
 from skep.kernel.fd import FD
-from skep.kernel.syscall import get_errno
+from skep.kernel.native import (
+    CONTENT,
+    DIRECT,
+    address_of,
+    addressof,
+    create_string_buffer,
+    from_buffer,
+    get_errno,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from skep.kernel.bpf.call import AnyBuffer
+    from skep.kernel.native import AnyBuffer
 
 # Plain ints: attribute access on an IntEnum costs 30 ns, and passing one through ctypes more.
 _CREATE = 0
@@ -45,6 +47,8 @@ _LOOKUP_BATCH = 24
 _LOOKUP_AND_DELETE_BATCH = 25
 _UPDATE_BATCH = 26
 _DELETE_BATCH = 27
+
+_VTYPE_BTF_OBJ_FD = 1 << 15
 
 _create_attr = Struct("=7I16s5IQii").pack
 # map_fd, padding, key, value or next_key, flags
@@ -68,6 +72,7 @@ def map_create(
     btf_key_type_id: int = 0,
     btf_value_type_id: int = 0,
     btf_vmlinux_value_type_id: int = 0,
+    value_type_btf_obj_fd: FD | int | None = None,
     map_extra: int = 0,
     ifindex: int = 0,
     token_fd: FD | int | None = None,
@@ -76,10 +81,14 @@ def map_create(
 
     Sizes are bytes. *name* is at most 15 bytes of letters, digits, "_" and "." (`RangeError`).
     *btf_fd* with the type ids makes the kernel check and remember the types of key and value.
-    *flags* are `MapFlags`; TOKEN_FD is added for *token_fd*.
+    *btf_vmlinux_value_type_id*, for structs of operations, is a type of the kernel, or of the
+    module whose BTF is *value_type_btf_obj_fd*. *flags* are `MapFlags`; TOKEN_FD is added for
+    *token_fd*, VTYPE_BTF_OBJ_FD for a module.
     """
     if token_fd is not None:
         flags |= TOKEN_FD
+    if value_type_btf_obj_fd is not None:
+        flags |= _VTYPE_BTF_OBJ_FD
     attr = _create_attr(
         type,
         key_size,
@@ -95,7 +104,7 @@ def map_create(
         btf_value_type_id,
         btf_vmlinux_value_type_id,
         map_extra,
-        0,
+        number_of(value_type_btf_obj_fd),
         number_of(token_fd),
     )
     what = f"map {name!r}" if name else "an unnamed map"
@@ -214,7 +223,7 @@ def map_lookup_batch(
     the key's size, whichever is more. They may be the same buffer.
     """
     start = 0 if in_batch is None else address_of(in_batch)
-    attr = ctypes.create_string_buffer(
+    attr = create_string_buffer(
         _batch_attr(
             start,
             address_of(out_batch),
@@ -258,7 +267,7 @@ def _write_batch(
     keys = readable(keys)
     if values is not None:
         values = readable(values)
-    attr = ctypes.create_string_buffer(
+    attr = create_string_buffer(
         _batch_attr(
             0,
             0,

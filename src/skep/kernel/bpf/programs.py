@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
 from errno import EAGAIN
 from struct import Struct, unpack_from
 
 from skep.errors import RangeError
-from skep.kernel.bpf.call import (
-    NR,
-    TOKEN_FD,
-    address_of,
-    bpf,
-    failure,
-    name_field,
-    number_of,
-    readable,
-)
+from skep.kernel.bpf.call import NR, TOKEN_FD, bpf, failure, name_field, number_of, readable
 from skep.kernel.fd import FD
-from skep.kernel.syscall import get_errno
+from skep.kernel.native import address_of, c_int, create_string_buffer, get_errno
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from skep.kernel.bpf.call import AnyBuffer
+    from skep.kernel.native import AnyBuffer
 
 _LOAD = 5
 _ATTACH = 8
@@ -84,8 +74,8 @@ def prog_load(
     insns = bytes(insns)
     license_text = license.encode() + b"\0"
     func_info, line_info = bytes(func_info), bytes(line_info)
-    array = (ctypes.c_int * len(fd_array))(*[number_of(fd) for fd in fd_array])
-    attr = ctypes.create_string_buffer(
+    array = (c_int * len(fd_array))(*[number_of(fd) for fd in fd_array])
+    attr = create_string_buffer(
         _load_attr(
             type,
             len(insns) // 8,
@@ -182,7 +172,7 @@ def prog_test_run(
     """
     data_in, ctx_in = readable(data_in), readable(ctx_in)
     data_out, ctx_out = bytearray(data_out_size), bytearray(ctx_out_size)
-    attr = ctypes.create_string_buffer(
+    attr = create_string_buffer(
         _test_attr(
             fd.fileno(),
             0,
