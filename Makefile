@@ -11,12 +11,13 @@ OBJECT_SOURCES := $(shell find src/skep -name '*.bpf.c')
 OBJECTS        := $(OBJECT_SOURCES:.c=.o)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-vm lint bench objects check-objects docs dist clean
+.PHONY: help run test test-vm fuzz lint bench objects check-objects docs dist clean
 
 help:
 	@echo "make run       load the default probes, serve http://$(LISTEN)/metrics   (root)"
 	@echo "make test      every test that this machine's kernel can run            (root)"
 	@echo "make test-vm   the kernel tests on Debian's 6.1 and 6.12 kernels, under QEMU"
+	@echo "make fuzz      fuzz what reads ELF, BTF and code, FUZZ_SECONDS=600 on two processors"
 	@echo "make lint      ruff, mypy --strict, import contracts, shipped objects are current"
 	@echo "make bench     ratios against C peers built here"
 	@echo "make objects   rebuild the tools' BPF objects with the pinned compiler"
@@ -47,6 +48,15 @@ test-vm: $(VENV)/.dev
 	$(BIN)/python -m skep.vm --install
 	$(if $(ARGS),,$(BIN)/python -m pytest -q tests/vm_runner)
 	$(BIN)/python tests/in_guests.py $(ARGS)
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	@$(BIN)/python -m pip install --quiet --editable '.[fuzz]' || { \
+		echo "make fuzz needs atheris, which installs where it has a wheel: Linux on x86-64"; exit 1; }
+	@touch $@
+
+# Exit status 1 when something was found; docs/robustness.md.
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python -m fuzz $(ARGS)
 
 lint: $(VENV)/.dev check-objects
 	$(BIN)/ruff check .

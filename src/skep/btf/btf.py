@@ -28,7 +28,7 @@ HEADER_SIZE = 24
 # The kernel's limits (BTF_MAX_TYPE, BTF_MAX_NAME_OFFSET in linux/btf.h) keep ids and string
 # offsets in a 32-bit word; ours keep hostile input from costing unbounded time.
 MAX_DEPTH = 64  # of typedefs and qualifiers in a row, and of nesting; the kernel allows 32
-MAX_NAMES = 1 << 23
+MAX_NAMES = 1 << 22
 """Bytes of all long names of types and members, or four times the blob's if that is more. Names may
 be tails of one another, so that a blob of 1 MB can spell 40 000 names of 500 000 bytes each."""
 _LONG = 64  # bytes of a name that counts

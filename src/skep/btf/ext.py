@@ -23,7 +23,7 @@ _FUNC_SIZE, _LINE_SIZE, _CORE_SIZE = 8, 16, 16
 
 MAX_ACCESS = 1024
 """Characters of an access string: 64 numbers are the most that libbpf takes, and so do we."""
-MAX_STRINGS = 1 << 23
+MAX_STRINGS = 1 << 22
 """Bytes of all section names and access strings: as many records may point into one long string."""
 
 

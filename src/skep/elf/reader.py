@@ -47,9 +47,10 @@ SHOWN = 100
 _LONGEST = 500  # characters of a message: names in a file may be very long
 MAX_NAME = 1 << 10
 """Bytes of the name of one section or symbol in a relocatable file; Linux takes symbols of 511."""
-MAX_NAMES = 1 << 23
-"""Bytes of all names of sections, and of all names of symbols. Names may be tails of one another,
-so that a file of 1 MB can spell 20 000 names of 500 000 bytes each. Objects have some kilobytes."""
+MAX_NAMES = 1 << 22
+"""Bytes of all names of sections, and of all names of symbols, or four times the file's if that is
+more. Names may be tails of one another, so that a file of 1 MB can spell 20 000 names of 500 000
+bytes each."""
 
 
 class Section:
@@ -353,7 +354,7 @@ class ElfFile:
             if row[1] != SHT_NOBITS:
                 names = self.bytes_at(row[4], row[5], "the table of section names")
         sections = []
-        room = MAX_NAMES
+        room = max(MAX_NAMES, 4 * len(self._data))
         for index, row in enumerate(rows):
             name = self._string(names, row[0], f"section {index}")
             room -= len(name)
@@ -390,7 +391,7 @@ class ElfFile:
         if strings and strings[-1]:
             raise self.error(f"has a string table for {table.name} that does not end in NUL")
         symbols = []
-        room = MAX_NAMES
+        room = max(MAX_NAMES, 4 * len(self._data))
         entries: Any = self._entries(table, SYMBOL_SIZE, "IBBHQQ")
         for index, (name_at, info, other, shndx, value, size) in enumerate(entries):
             if name_at:

@@ -25,22 +25,28 @@ MAX_SUBPROGRAMS = 512
 
 EXCEPTION = "exception_callback:"
 """What the declaration tag of a program with an exception callback starts with."""
-MAX_COPIES = 1 << 26
-"""Bytes of all copies of subprograms in the programs of one object, tables included. Each program
-gets its own, so that a thousand small programs that call one large function are large programs."""
+MAX_COPIES = 1 << 25
+"""Bytes of all copies of subprograms in the programs of one object, tables included, or 32 times
+the file's if that is more. Each program gets its own copies, so that a thousand small programs that
+call one large function are a thousand large programs."""
 _ROW = 128  # bytes of memory that a row of a table, or a call to be filled in, takes
 _EACH = 256  # what a copied function takes besides
 
 
 class Shared:
-    """What the links of one object share: its functions by place and name, and room for copies."""
+    """What the links of one object share: its functions by place and name, and room for copies.
+
+    *size* is the file's in bytes.
+    """
 
     __slots__ = ("_by_name", "functions", "name", "room")
 
-    def __init__(self, functions: Mapping[tuple[int, int], Function], name: str) -> None:
+    def __init__(
+        self, functions: Mapping[tuple[int, int], Function], name: str, size: int = 0
+    ) -> None:
         self.functions = functions
         self.name = name
-        self.room = MAX_COPIES
+        self.room = max(MAX_COPIES, 32 * size)
         self._by_name: dict[str, Function] | None = None
 
     def named(self, name: str) -> Function | None:

@@ -219,7 +219,7 @@ def _data_map(
 def _read_programs(spec: ObjectSpec, elf: ElfFile, ext: BtfExt | None, targets: Targets) -> None:
     functions = read_functions(elf, ext, targets)
     callbacks = exception_callbacks(spec.btf)
-    shared = Shared(functions, elf.name)
+    shared = Shared(functions, elf.name, len(elf.raw))
     for function in functions.values():
         # A static function in a program's section is a subprogram that was put there.
         if function.section.name == _LIBRARY or function.is_static:

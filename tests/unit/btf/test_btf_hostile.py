@@ -143,7 +143,7 @@ def deep_pointers() -> bytes:
 
 
 def typedefs_in_a_circle() -> bytes:
-    return records(lambda builder, _: builder.typedef("t", builder.next_id % 100 + 1))
+    return records(lambda builder, _: builder.typedef("t", builder.next_id % 100 + 1), size=MB // 2)
 
 
 def structs_in_themselves() -> bytes:
@@ -153,15 +153,19 @@ def structs_in_themselves() -> bytes:
 
 
 def arrays_of_themselves() -> bytes:
-    return records(lambda builder, _: builder.array(builder.next_id, 0xFFFFFFFF, 1))
+    return records(lambda builder, _: builder.array(builder.next_id, 0xFFFFFFFF, 1), size=MB // 2)
 
 
 def arrays_of_arrays() -> bytes:
-    return records(lambda builder, _: builder.array(builder.next_id - 1, 0xFFFFFFFF, 1))
+    return records(
+        lambda builder, _: builder.array(builder.next_id - 1, 0xFFFFFFFF, 1), size=MB // 2
+    )
 
 
 def small_arrays_of_arrays() -> bytes:
-    return records(lambda builder, _: builder.array(max(1, builder.next_id - 1), 2, 1))
+    return records(
+        lambda builder, _: builder.array(max(1, builder.next_id - 1), 2, 1), size=MB // 2
+    )
 
 
 def a_huge_array_of_structs() -> bytes:

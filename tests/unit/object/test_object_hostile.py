@@ -31,6 +31,11 @@ EXIT = pack("<BBhi", 0x95, 0, 0, 0)
 NOP = pack("<BBhi", 0xB7, 0, 0, 0)
 
 
+def parsed(data: bytes) -> str:
+    """Parse an object, and nothing else."""
+    return repr(ObjectSpec.from_bytes(data, "hostile.bpf.o"))
+
+
 def looked_at(data: bytes) -> str:
     """Parse, copy, describe, list, check and strip an object."""
     said = []
@@ -624,6 +629,37 @@ def functions_and_nothing_else() -> bytes:
     return file.build()
 
 
+def all_at_once() -> bytes:
+    """As many variables, copies, names and types as are allowed, in one file."""
+    file = ElfWriter()
+    builder = Builder()
+    number = builder.int("int", 4)
+    name = builder.string(".text")
+    longest = "\N{HONEYBEE}" + "v" * 400_000
+    start = builder.string("n" + longest)
+    for n in range(10):
+        builder._offsets[f"tail {n}"] = start + 1  # names that end alike
+        builder.datasec(f"tail {n}", 0, [])
+    for n in range(8000):
+        builder.func(f"{n}", number)
+    file.section(".BTF", builder.build())
+    lines = b"".join(pack("<4I", 8 * n, name, name, n << 10) for n in range(3000))
+    file.section(".BTF.ext", info(name, lines=lines))
+    file.section(".bss", type=SHT_NOBITS, flags=ALLOC, size=MB * 64)
+    text = file.code(".text", NOP * 2999 + EXIT)
+    sub = file.symbol("sub", text, 0, 24_000)
+    count = 3500
+    code = file.code("socket", (pack("<BBhi", 0x85, 0x10, 0, -1) + EXIT) * count)
+    start = len(file.strings)
+    file.strings += ("\N{HONEYBEE}" * 20 + "n" * 900).encode() + b"\0"
+    for n in range(count):
+        file.symbol(f"f{n}", code, 16 * n, 16)
+    for _ in range(4200):
+        file.symbol(start, code, type=STT_OBJECT)
+    file.relocations(code, [(16 * n, 10, sub) for n in range(count)])
+    return file.build()
+
+
 HOSTILE = [
     many_sections, more_sections_than_there_are, sections_beyond_counting,
     code_shown_again_and_again, data_shown_again_and_again, relocations_shown_again_and_again,
@@ -647,6 +683,10 @@ CORE = [accesses_that_are_tails, many_relocations_of_one_field, relocations_thro
 @pytest.mark.parametrize("make", HOSTILE)
 def test_no_object_costs_much(make: Callable[[], bytes]) -> None:
     bounded(looked_at, make())
+
+
+def test_all_at_once_costs_no_more() -> None:
+    assert " 3500 programs" in bounded(parsed, all_at_once())
 
 
 @pytest.mark.parametrize("make", CORE)
