@@ -550,9 +550,11 @@ class Btf:
                     except KeyError:
                         step = steps[words[i]] = record_words(words[i])
                         i += step
-            except BtfError:
+            except BtfError as error:
                 infos.pop()
-                raise
+                id_ = self._first_id + len(infos)
+                message = f"{self._what}: type {id_} {error.message}"
+                raise BtfError(message, source=self.name, offset=4 * (i - 1)) from None
             finally:
                 self._next = i - 1
             if stop == end:

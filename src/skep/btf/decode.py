@@ -57,12 +57,15 @@ _MODIFIERS: dict[int, type[t.Modifier]] = {
 
 
 def record_words(info: int) -> int:
-    """Return how many words a record with this *info* takes, or raise `BtfError`."""
+    """Return how many words a record with this *info* takes.
+
+    Raises `BtfError` with the end of a sentence: whose record it is the caller knows.
+    """
     kind = info >> 24 & 0x1F
     if not 0 < kind < len(EXTRA):
-        raise BtfError(f"BTF type of unknown kind {kind}; this version knows 1 to {len(EXTRA) - 1}")
+        raise BtfError(f"is of unknown kind {kind}; this version knows 1 to {len(EXTRA) - 1}")
     if info & RESERVED:
-        raise BtfError(f"BTF type with reserved bits set in its info word {info:#010x}")
+        raise BtfError(f"has reserved bits set in its info word {info:#010x}")
     fixed, item = EXTRA[kind]
     return 3 + fixed + item * (info & 0xFFFF)
 

@@ -15,21 +15,27 @@ if TYPE_CHECKING:
     from skep.btf.btf import Btf
 
 
-def prototypes_agree(local_btf: Btf, local_id: int, kernel_btf: Btf, kernel_id: int) -> bool:
-    """Whether two function prototypes go together: as many parameters, each compatible."""
+def prototypes_agree(
+    local_btf: Btf, local_id: int, kernel_btf: Btf, kernel_id: int, depth: int = 0
+) -> bool:
+    """Whether two function prototypes go together: as many parameters, each compatible.
+
+    *depth* counts the prototypes around these: one that takes a pointer to itself has no end, and
+    goes together with nothing.
+    """
     local, kernel = local_btf.strip(local_id), kernel_btf.strip(kernel_id)
     if not isinstance(local, t.FuncProto) or not isinstance(kernel, t.FuncProto):
         return False
     mine, theirs = _parameters(local), _parameters(kernel)
     return len(mine) == len(theirs) and all(
-        _agree(local_btf, one, kernel_btf, other)
+        _agree(local_btf, one, kernel_btf, other, depth)
         for one, other in zip([local.type_id, *mine], [kernel.type_id, *theirs], strict=True)
     )
 
 
 def variables_agree(local_btf: Btf, local_id: int, kernel_btf: Btf, kernel_id: int) -> bool:
     """Whether two variables' types go together."""
-    return _agree(local_btf, local_id, kernel_btf, kernel_id)
+    return _agree(local_btf, local_id, kernel_btf, kernel_id, 0)
 
 
 def _parameters(proto: t.FuncProto) -> list[int]:
@@ -38,7 +44,7 @@ def _parameters(proto: t.FuncProto) -> list[int]:
     return [] if params == [0] else params
 
 
-def _agree(local_btf: Btf, local_id: int, kernel_btf: Btf, kernel_id: int) -> bool:
+def _agree(local_btf: Btf, local_id: int, kernel_btf: Btf, kernel_id: int, depth: int) -> bool:
     for _ in range(MAX_DEPTH):
         local, kernel = local_btf.strip(local_id), kernel_btf.strip(kernel_id)
         if isinstance(local, t.Forward) or isinstance(kernel, t.Forward):
@@ -48,7 +54,9 @@ def _agree(local_btf: Btf, local_id: int, kernel_btf: Btf, kernel_id: int) -> bo
             local_id, kernel_id = local.type_id, kernel.type_id
             continue
         if isinstance(local, t.FuncProto):
-            return prototypes_agree(local_btf, local_id, kernel_btf, kernel_id)
+            return depth < MAX_DEPTH and prototypes_agree(
+                local_btf, local_id, kernel_btf, kernel_id, depth + 1
+            )
         return types_compatible(local_btf, local_id, kernel_btf, kernel_id)
     return False
 

@@ -16,7 +16,7 @@ from skep.elf.reader import (
     SHT_PROGBITS,
     ElfFile,
 )
-from skep.errors import BtfError, ElfError
+from skep.errors import BtfError, ElfError, FormatError
 from skep.kernel.constants import MapFlags, MapType
 from skep.maps.spec import MapSpec
 from skep.object import ledger
@@ -52,7 +52,18 @@ _LIBRARY = ".text"
 
 def parse(cls: type[S], data: bytes | bytearray | memoryview, name: str) -> S:
     """Parse an object file; `ElfError` or `BtfError` when it is not one skep understands."""
-    elf = ElfFile(data, name)
+    try:
+        return _parse(cls, ElfFile(data, name))
+    except FormatError as error:
+        if name in error.message:
+            raise
+        # Raised where only a map or a type is known.
+        error.args = (f"{name}: {error.message}",)
+        raise
+
+
+def _parse(cls: type[S], elf: ElfFile) -> S:
+    name = elf.name
     if elf.type != ET_REL:
         raise elf.error("is no relocatable object file, as compilers write for BPF")
     if elf.machine not in (EM_BPF, EM_NONE):

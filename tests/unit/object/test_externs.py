@@ -261,3 +261,12 @@ def test_prototypes() -> None:
     assert variables_agree(btf, forward, btf, struct)
     assert not variables_agree(btf, forward, btf, number)
     assert not variables_agree(btf, forward, btf, union)
+
+
+def test_a_prototype_without_end_agrees_with_nothing() -> None:
+    builder = Builder()
+    number = builder.int("int", 4, signed=True)
+    endless = builder.func_proto(number, [("a", 3), ("b", 3)])
+    assert builder.pointer(endless) == 3  # so it takes pointers to itself
+    btf = Btf.from_bytes(builder.build())
+    assert not prototypes_agree(btf, endless, btf, endless)
