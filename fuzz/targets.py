@@ -16,12 +16,13 @@ from skep.asm.instruction import decode, encode
 from skep.asm.listing import disassemble
 from skep.asm.opcodes import instruction_version
 from skep.btf import types as t
-from skep.btf.btf import Btf, is_split
+from skep.btf.btf import Btf
 from skep.btf.codec import codec
 from skep.btf.distilled import elf_btf, relocate
 from skep.btf.dtype import dtype
 from skep.btf.ext import BtfExt
 from skep.btf.format_c import declaration, definition, dump_c
+from skep.btf.header import is_split
 from skep.btf.writer import Builder
 from skep.elf.binary import Binary
 from skep.elf.reader import ElfFile

@@ -8,12 +8,11 @@ numbering them means walking them; the walk goes only as far as a question needs
 
 from __future__ import annotations
 
-import sys
 from _thread import allocate_lock
-from struct import Struct as Packer
 
 from skep.btf import types as t
 from skep.btf.decode import EXTRA, RESERVED, decode, record_words
+from skep.btf.header import native, sections
 from skep.btf.search import Memory, Words, position
 from skep.errors import BtfError, NotFoundError
 
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, Self
 
-MAGIC = 0xEB9F
-HEADER_SIZE = 24
 # The kernel's limits (BTF_MAX_TYPE, BTF_MAX_NAME_OFFSET in linux/btf.h) keep ids and string
 # offsets in a 32-bit word; ours keep hostile input from costing unbounded time.
 MAX_DEPTH = 64  # of typedefs and qualifiers in a row, and of nesting; the kernel allows 32
@@ -35,7 +32,6 @@ _LONG = 64  # bytes of a name that counts
 _MANY = 16  # offsets of a name, from which on all records are looked at, once
 MAX_KNOWN = 4096  # answers to keep of one blob
 _CHUNK = 1 << 16  # words walked at a time when a type id is asked for
-_HEADER = {"little": Packer("<HBBIIIII"), "big": Packer(">HBBIIIII")}
 
 
 class Btf:
@@ -134,10 +130,10 @@ class Btf:
         self = cls.__new__(cls)
         self.name = name
         self.base = base
-        self.byteorder, types, strings = _sections(memory.data, name)
+        self.byteorder, types, strings = sections(memory.data, name)
         self.memory = memory
         self._strings = memory.part(*strings)
-        self._search = Words(_native(memory.part(*types), self.byteorder))
+        self._search = Words(native(memory.part(*types), self.byteorder))
         self._words = words = self._search.words
         self._data = data
         self._first_id = 1 if base is None else len(base)
@@ -566,56 +562,3 @@ class Btf:
                         f"{self._what} ends inside its last type record", source=self.name
                     )
                 self._steps = {}
-
-
-def _native(types: Memory, byteorder: str) -> Memory:
-    """Return the type section in this machine's byte order."""
-    if byteorder == sys.byteorder:
-        return types
-    from array import array
-
-    words = array("I", types.data.tobytes())
-    words.byteswap()
-    return Memory(memoryview(words).cast("B"), words.buffer_info()[0])
-
-
-def _sections(data: memoryview, name: str) -> tuple[str, tuple[int, int], tuple[int, int]]:
-    """Return the byte order of a blob, and where its types and its strings start and end."""
-    what = f"BTF of {name}" if name else "BTF"
-    if len(data) < HEADER_SIZE:
-        raise BtfError(
-            f"{what} is truncated: {len(data)} bytes, a header has {HEADER_SIZE}", source=name
-        )
-    magic = int.from_bytes(data[:2], "little")
-    if magic == MAGIC:
-        byteorder = "little"
-    elif magic == 0x9FEB:
-        byteorder = "big"
-    else:
-        raise BtfError(f"{what} does not start with the BTF magic number", source=name, offset=0)
-    header = _HEADER[byteorder].unpack_from(data)
-    _, version, _flags, header_len, type_off, type_len, str_off, str_len = header
-    if version != 1:
-        raise BtfError(f"{what} has version {version}; only version 1 exists", source=name)
-    # A longer header is a newer one; what it adds is not needed to read the types.
-    if header_len < HEADER_SIZE or header_len > len(data):
-        raise BtfError(f"{what} claims a header of {header_len} bytes", source=name)
-    room = len(data) - header_len
-    if type_off % 4 or type_len % 4:
-        raise BtfError(f"{what} has an unaligned type section", source=name)
-    if type_off + type_len > room or str_off + str_len > room:
-        raise BtfError(
-            f"{what} is truncated: its sections end past its {len(data)} bytes", source=name
-        )
-    types, strings = header_len + type_off, header_len + str_off
-    return byteorder, (types, types + type_len), (strings, strings + str_len)
-
-
-def is_split(data: bytes | bytearray | memoryview) -> bool:
-    """Whether a blob continues another one: its strings do not start with the empty one.
-
-    Raises `BtfError` for what is no BTF.
-    """
-    view = memoryview(data).cast("B")
-    _, _, (start, end) = _sections(view, "")
-    return start == end or view[start] != 0

@@ -10,7 +10,8 @@ are those of `btf__relocate()` in libbpf, which the kernel shares (tools/lib/bpf
 from __future__ import annotations
 
 from skep.btf import types as t
-from skep.btf.btf import Btf, is_split
+from skep.btf.btf import Btf
+from skep.btf.header import is_split
 from skep.btf.writer import Builder
 from skep.errors import BtfError, NotFoundError
 

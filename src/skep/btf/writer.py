@@ -12,7 +12,7 @@ from array import array
 from struct import pack
 
 from skep.btf import types as t
-from skep.btf.btf import HEADER_SIZE, MAGIC
+from skep.btf.header import HEADER_SIZE, MAGIC
 from skep.errors import RangeError
 
 TYPE_CHECKING = False

@@ -130,8 +130,9 @@ def load(file: str | None, base: str | None = None) -> Btf:
 
     if file is None:
         return kernel_btf()
-    from skep.btf.btf import Btf, is_split
+    from skep.btf.btf import Btf
     from skep.btf.distilled import elf_btf
+    from skep.btf.header import is_split
     from skep.btf.target import find_target
     from skep.elf.reader import ElfFile
 

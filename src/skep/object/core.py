@@ -16,9 +16,8 @@ from skep.btf import types as t
 from skep.btf.target import Target
 from skep.errors import BtfError
 from skep.object.core_path import MAX_TEXT, follow, local_path, numbers
-from skep.object.core_types import same_kind, types_compatible, types_match
+from skep.object.core_types import essential_name, same_kind, types_compatible, types_match
 from skep.object.core_values import RelocationKind, compare_sizes, field_value
-from skep.object.flavours import essential_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ comments in `relo_core.c` (Linux 5.8 to 6.0) are their definition.
 from __future__ import annotations
 
 from skep.btf import types as t
-from skep.object.flavours import essential_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -202,3 +201,18 @@ def _known_match(
         found = types_match(local, local_id, target, target_id, depth=depth, known=known)
         known[key] = found
     return found
+
+
+def essential_name(name: str) -> str:
+    """Return *name* without its flavour: `task_struct___old` means `task_struct`.
+
+    A CO-RE program may declare several local versions of one kernel type under names that differ
+    after three underscores. The last ``___`` between other characters counts.
+    """
+    at = name.rfind("___")
+    while at > 0:
+        # Exactly three: "a____b" has no flavour.
+        if name[at - 1] != "_" and name[at + 3 : at + 4] not in ("", "_"):
+            return name[:at]
+        at = name.rfind("___", 0, at + 2)
+    return name

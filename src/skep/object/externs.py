@@ -19,7 +19,7 @@ from skep.elf.reader import SHN_UNDEF, STB_WEAK
 from skep.errors import BtfError, UnsupportedError
 from skep.kernel.constants import MapFlags, MapType
 from skep.maps.spec import MapSpec
-from skep.object.flavours import essential_name
+from skep.object.core_types import essential_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from skep.btf.writer import Builder
 from skep.errors import BtfError
 from skep.object.core import KERNEL_ID, Resolver, kernel_id
 from skep.object.core_path import Step, flexible, local_path, member_chain, numbers
+from skep.object.core_types import essential_name
 from skep.object.core_values import RelocationKind
-from skep.object.flavours import essential_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

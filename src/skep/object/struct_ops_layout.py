@@ -17,7 +17,7 @@ from skep.kernel import bpf
 from skep.maps.map import Map
 from skep.maps.spec import MapSpec, kernel_name
 from skep.maps.struct_ops import StructOpsSpec, is_function
-from skep.object.flavours import essential_name
+from skep.object.core_types import essential_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

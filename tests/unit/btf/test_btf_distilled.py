@@ -8,8 +8,9 @@ import pytest
 from btf_blobs import distilled, elf, kernel, module
 
 from skep.btf import types as t
-from skep.btf.btf import Btf, is_split
+from skep.btf.btf import Btf
 from skep.btf.distilled import elf_btf, relocate
+from skep.btf.header import is_split
 from skep.btf.writer import Builder
 from skep.errors import BtfError, NotFoundError
 

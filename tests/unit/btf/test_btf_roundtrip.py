@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from skep.btf.btf import Btf, is_split
+from skep.btf.btf import Btf
 from skep.btf.codec import codec
 from skep.btf.format_c import declaration, definition, dump_c
+from skep.btf.header import is_split
 from skep.btf.types import Composite, Kind
 from skep.btf.writer import Builder
 from skep.errors import BtfError, RangeError, UnsupportedError

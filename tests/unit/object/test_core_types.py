@@ -8,8 +8,7 @@ import pytest
 
 from skep.btf.btf import Btf
 from skep.btf.writer import Builder
-from skep.object.core_types import fields_compatible, types_compatible, types_match
-from skep.object.flavours import essential_name
+from skep.object.core_types import essential_name, fields_compatible, types_compatible, types_match
 
 if TYPE_CHECKING:
     from collections.abc import Callable
