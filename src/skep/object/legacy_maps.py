@@ -2,9 +2,9 @@
 
 `struct bpf_map_def` has five: type, key_size, value_size, max_entries, map_flags. Two longer forms
 were common and are told apart by their length: that of the kernel's samples, 28 bytes, goes on
-with inner_map_idx and numa_node; that of iproute2 (`struct bpf_elf_map`), 36 bytes, with id,
-pinning, inner_id and inner_idx. What is longer for another reason must end in zeros, since the
-meaning of the rest is not known.
+with inner_map_idx and numa_node, and aya's, as long, with id and pinning; that of iproute2
+(`struct bpf_elf_map`), 36 bytes, with id, pinning, inner_id and inner_idx. What is longer for
+another reason must end in zeros, since the meaning of the rest is not known.
 """
 
 from __future__ import annotations
@@ -83,8 +83,13 @@ def _read(spec: ObjectSpec, elf: ElfFile, section: Section, symbol: Symbol, data
     )
     rest = _numbers(elf, data)
     if len(data) == SAMPLES:
-        if rest[1] or flags & MapFlags.NUMA_NODE:
+        # A node counts only with its flag; without it the last word can only be aya's.
+        if flags & MapFlags.NUMA_NODE:
             made.numa_node = rest[1]
+        elif rest[1] == 1:
+            made.pinning = "by_name"
+        elif rest[1]:
+            raise _unknown(elf, section, symbol, data)
         if rest[0] and kind not in _OUTER:
             raise _unknown(elf, section, symbol, data)
     elif len(data) == IPROUTE2:

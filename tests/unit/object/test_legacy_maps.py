@@ -75,6 +75,20 @@ struct bpf_map_def SEC("maps") outer = {
         parsed(compile_bpf, wrong, "SAMPLES")
 
 
+def test_the_seven_words_of_aya(compile_bpf: CompileBpf) -> None:
+    """They are as many as the samples', and the last is a node only with the flag for it."""
+    more = "unsigned int id, pinning;"
+    source = PLAIN.replace(".max_entries = 16", ".max_entries = 16, .pinning = 1")
+    counts = parsed(compile_bpf, source, more).maps["counts"]
+    assert (counts.pinning, counts.numa_node) == ("by_name", 0)
+    node = source.replace(".pinning = 1", ".map_flags = BPF_F_NUMA_NODE, .pinning = 1")
+    counts = parsed(compile_bpf, node, more).maps["counts"]
+    assert (counts.pinning, counts.numa_node) == ("none", 1)
+    odd = source.replace(".pinning = 1", ".pinning = 2")
+    with pytest.raises(ElfError, match="definition of map 'counts' in section 'maps' has 28"):
+        parsed(compile_bpf, odd, more)
+
+
 def test_the_length_of_iproute2(compile_bpf: CompileBpf) -> None:
     source = """
 struct bpf_map_def SEC("maps") inside = {
