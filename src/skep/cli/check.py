@@ -7,6 +7,7 @@ import sys
 import click
 
 from skep.cli.page import document, write
+from skep.errors import ExternError, RelocationError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +75,11 @@ def lines(report: Report, *, verbose: bool) -> Iterator[str]:
         for note in getattr(error, "__notes__", ()):
             yield f"  {printable(note)}"
         log = [line.rstrip() for line in logs.get(str(error), "").splitlines() if line.strip()]
-        for line in log if verbose else [one for one in log if not _counts(one)][-TAIL:]:
+        if not verbose:
+            # What the verifier says of a poisoned call is only in the way of the reason.
+            poisoned = isinstance(error, RelocationError | ExternError)
+            log = [] if poisoned else [one for one in log if not _counts(one)][-TAIL:]
+        for line in log:
             yield f"    {printable(line)}"
 
 
