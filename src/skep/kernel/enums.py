@@ -23,7 +23,12 @@ else:
         """The class of the enum classes: finds members by name and by number."""
 
         def __new__(meta, name, bases, body, **options):
-            numbers = {key: value for key, value in body.items() if type(value) is int}
+            # The interpreter puts numbers of its own into a class body (Python 3.13: the line).
+            numbers = {
+                key: value
+                for key, value in body.items()
+                if type(value) is int and not key.startswith("__")
+            }
             for key in numbers:
                 del body[key]
             body["__slots__"] = ()
