@@ -94,14 +94,15 @@ def _minimize(specs: list[ObjectSpec], target: Target, output: str, release: str
     """Write the file *output* for one kernel and say so."""
     from skep.btf.btf import Btf
     from skep.object.minimize import minimize, records
+    from skep.object.spec import counted
 
     made = minimize(specs, target, release=_release(target) if release is None else release)
     with open(output, "wb") as stream:
         stream.write(made)
     questions = sum(len(list(records(spec))) for spec in specs)
     click.echo(
-        f"{output}: {len(made)} bytes, {len(Btf.from_bytes(made)) - 1} types of"
-        f" {target.path}; answers {questions} questions as the whole does"
+        f"{output}: {len(made)} bytes, {counted(len(Btf.from_bytes(made)) - 1, 'type')} of"
+        f" {target.path}; answers {counted(questions, 'question')} as the whole does"
     )
 
 
