@@ -20,6 +20,7 @@ EMULATED = "SKEP_GUEST" in os.environ
 TOO_OLD = "this kernel is too old for"
 NOT_BUILT = "this kernel is built without"
 NOT_INSTALLED = "not installed here:"
+HIDDEN = "a pid namespace hides"
 
 
 def need(name: str) -> None:
@@ -44,6 +45,22 @@ def need_built(name: str, option: str) -> None:
         if error.evidence.get("errno") == errno.EOPNOTSUPP:
             pytest.skip(f"{NOT_BUILT} {option}")
         raise
+
+
+def need_option(option: str) -> None:
+    """Skip where the kernel's own configuration says that *option* is off."""
+    from skep.kernel.kconfig import kernel_config
+
+    if kernel_config().is_off(option):
+        pytest.skip(f"{NOT_BUILT} {option}")
+
+
+def need_process(pid: int, comm: str) -> None:
+    """Skip where process *pid* is not the *comm* that it is on every kernel."""
+    from skep.kernel import process
+
+    if not process.exists(pid) or process.comm(pid) != comm:
+        pytest.skip(f"{HIDDEN} {comm}")
 
 
 def need_function(name: str, minimum: tuple[int, int]) -> None:
@@ -87,4 +104,4 @@ def need_library(name: str) -> str:
 
 def justified(reason: str) -> bool:
     """Whether a skip with *reason* came from here."""
-    return reason.removeprefix("Skipped: ").startswith((TOO_OLD, NOT_BUILT, NOT_INSTALLED))
+    return reason.removeprefix("Skipped: ").startswith((TOO_OLD, NOT_BUILT, NOT_INSTALLED, HIDDEN))

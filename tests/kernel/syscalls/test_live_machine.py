@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from needs import need
+from needs import need, need_process
 
 from skep.errors import (
     ClosedError,
@@ -274,8 +274,7 @@ def test_process_knows_itself_and_its_child() -> None:
 
 def test_kernel_threads_have_no_executable() -> None:
     kthreadd = 2
-    if not process.exists(kthreadd) or process.comm(kthreadd) != "kthreadd":
-        pytest.skip("kernel threads are hidden by a pid namespace")
+    need_process(kthreadd, "kthreadd")
     with pytest.raises(NotFoundError, match="it is a kernel thread"):
         process.exe(kthreadd)
     assert process.command(kthreadd) == []

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from needs import need_option
 from tools_support import HARNESS, Target
 
 from skep.errors import KernelError
@@ -52,10 +53,10 @@ def rival() -> Iterator[int]:
     process.wait()
 
 
-@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="needs CONFIG_SCHED_INFO")
 @pytest.mark.parametrize("group", ["", "pids", "tids"])
 def test_waiting_is_what_the_scheduler_counted(compile_c: CompileC, rival: int, group: str) -> None:
     """The sum of all waits is the process's run_delay, their number its turns on a CPU."""
+    need_option("CONFIG_SCHED_INFO")
     target = ["taskset", "-c", str(rival), str(compile_c(BUSY))]
     given = {group: True} if group else {}
     with Target(target) as child:
