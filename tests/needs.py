@@ -78,6 +78,17 @@ def need_function(name: str, minimum: tuple[int, int]) -> None:
     pytest.fail(f"this kernel has no function {name}(), which Linux {minimum} has")
 
 
+def need_symbol(name: str, minimum: tuple[int, int]) -> None:
+    """Skip where the kernel and its loaded modules have no symbol *name*; see `need_function`."""
+    from skep.kernel.kallsyms import symbols
+
+    if symbols([name]).get(name):
+        return
+    if release()[:2] < minimum:
+        pytest.skip(f"{TOO_OLD} {name}")
+    pytest.fail(f"this kernel has no symbol {name}, which Linux {minimum} has")
+
+
 def at_least(samples: int) -> int:
     """Say how many of *samples*, which a timer takes, must have come.
 

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from needs import TOO_OLD
+from needs import need_symbol
 
 from skep.errors import ExternError
 from skep.kernel.module_btf import module_btf_fd
-from skep.kernel.release import release
 from skep.object.spec import ObjectSpec
 
 if TYPE_CHECKING:
@@ -137,8 +136,7 @@ def test_variables_of_the_kernel(compile_bpf: CompileBpf) -> None:
 
 
 def test_variables_of_a_module(compile_bpf: CompileBpf) -> None:
-    if release() < (6, 2):
-        pytest.skip(f"{TOO_OLD} the variable nft_pcpu_tun_ctx")
+    need_symbol("nft_pcpu_tun_ctx", (6, 2))
     source = r"""
 struct nft_inner_tun_ctx;
 extern const struct nft_inner_tun_ctx nft_pcpu_tun_ctx __ksym;

@@ -31,15 +31,14 @@ SIZE_BITS = {4: 0x00, 2: 0x08, 1: 0x10, 8: 0x18}
 SIZE_BYTES = {bits: size for size, bits in SIZE_BITS.items()}
 # Modes of loads and stores (bits 5 to 7).
 MODE_MASK = 0xE0
-IMM, ABS, IND, MEM, MEMSX, ATOMIC = 0x00, 0x20, 0x40, 0x60, 0x80, 0xC0
+ABS, IND, MEM, MEMSX, ATOMIC = 0x20, 0x40, 0x60, 0x80, 0xC0
 # Whether the second operand is the immediate or a register (bit 3 of ALU and JMP).
 SOURCE_MASK, K, X = 0x08, 0x00, 0x08
 
 LD_IMM64 = 0x18
 """BPF_LD | BPF_DW | BPF_IMM: a 64-bit constant, or a reference (see the pseudo registers)."""
 CALL, EXIT, JA = 0x85, 0x95, 0x05
-MOV64_IMM, MOV64_REG, MOV32_IMM = 0xB7, 0xBF, 0xB4
-ADD64_IMM, ADD64_REG = 0x07, 0x0F
+MOV64_REG, ADD64_IMM = 0xBF, 0x07
 
 # What `src` of a ld_imm64 says about its immediate (include/uapi/linux/bpf.h).
 PSEUDO_MAP_FD, PSEUDO_MAP_VALUE, PSEUDO_BTF_ID, PSEUDO_FUNC = 1, 2, 3, 4

@@ -29,6 +29,8 @@ def kernel_name(name: str) -> str:
     The kernel refuses anything else with EINVAL (``bpf_obj_name_cpy``), so a foreign character
     becomes ``_``.
     """
+    if name.isidentifier() and name.isascii():
+        return name[:NAME_LENGTH]
     plain = "".join(c if c.isascii() and (c.isalnum() or c in "_.") else "_" for c in name)
     return plain[:NAME_LENGTH]
 

@@ -9,6 +9,7 @@ from skep.asm.code import Code
 from skep.errors import KernelError, PrivilegeError, RangeError
 from skep.kernel import bpf
 from skep.kernel.constants import ProgramFlags, ProgramType, name_of
+from skep.maps.spec import kernel_name
 from skep.programs.program import Program
 from skep.programs.sections import Section, parse_section
 
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from skep.maps.spec import MapSpec
     from skep.programs.problem import Problem
     from skep.programs.targets import TypeTarget
-
-NAME_LENGTH = 15
-"""BPF_OBJ_NAME_LEN less its NUL (include/uapi/linux/bpf.h)."""
 
 FUNC_INFO, LINE_INFO = Struct("=II"), Struct("=IIII")
 
@@ -318,14 +316,6 @@ class ProgramSpec:
             return 0
         target.close()
         return target.id if target.module is None and target.program is None else 0
-
-
-def kernel_name(name: str) -> str:
-    """Return *name* as the kernel takes it: at most 15 of ``[A-Za-z0-9_.]``."""
-    if name.isidentifier() and name.isascii():
-        return name[:NAME_LENGTH]
-    plain = "".join(c if c.isascii() and (c.isalnum() or c in "_.") else "_" for c in name)
-    return plain[:NAME_LENGTH]
 
 
 def _is_verdict(error: KernelError) -> bool:

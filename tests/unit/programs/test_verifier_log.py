@@ -10,7 +10,8 @@ from skep.btf.btf import Btf
 from skep.btf.writer import Builder
 from skep.errors import RangeError
 from skep.kernel.constants import ProgramType
-from skep.programs.spec import ProgramSpec, kernel_name
+from skep.maps.spec import kernel_name
+from skep.programs.spec import ProgramSpec
 from skep.programs.verifier import read_log, source_line
 
 CONTEXT = """\
