@@ -11,12 +11,13 @@ OBJECT_SOURCES := $(shell find src/skep -name '*.bpf.c')
 OBJECTS        := $(OBJECT_SOURCES:.c=.o)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-vm fuzz lint bench objects check-objects docs dist clean
+.PHONY: help run test test-vm test-free-threaded fuzz lint bench objects check-objects docs dist clean
 
 help:
 	@echo "make run       load the default probes, serve http://$(LISTEN)/metrics   (root)"
 	@echo "make test      every test that this machine's kernel can run            (root)"
 	@echo "make test-vm   the kernel tests on Debian's 6.1 and 6.12 kernels, under QEMU"
+	@echo "make test-free-threaded   the tests of maps and streams on a Python without a GIL"
 	@echo "make fuzz      fuzz what reads ELF, BTF and code, FUZZ_SECONDS=600 on two processors"
 	@echo "make lint      ruff, mypy --strict, import contracts, shipped objects are current"
 	@echo "make bench     ratios against C peers built here"
@@ -48,6 +49,24 @@ test-vm: $(VENV)/.dev
 	$(BIN)/python -m skep.vm --install
 	$(if $(ARGS),,$(BIN)/python -m pytest -q tests/vm_runner)
 	$(BIN)/python tests/in_guests.py $(ARGS)
+
+# The interpreter is built from Debian's source, once; FREE_THREADED=python3.14t takes another.
+FREE := .cache/free-threaded
+FREE_THREADED ?= $(FREE)/python/bin/python3.13t
+
+$(FREE)/python/bin/python3.13t: scripts/free_threaded.py
+	$(PYTHON) $< $(FREE)/python
+	@touch $@
+
+$(FREE)/.tests: pyproject.toml $(FREE_THREADED)
+	$(FREE_THREADED) -m venv $(FREE)/venv
+	$(FREE)/venv/bin/python -m pip install --quiet --only-binary hypothesis,numpy,ziglang \
+		--editable '.[cli,build]' hypothesis pytest pytest-timeout
+	@touch $@
+
+test-free-threaded: $(FREE)/.tests
+	PYTHON_GIL=0 $(FREE)/venv/bin/python -m pytest -q \
+		$(or $(ARGS),tests/unit/maps tests/kernel/maps tests/kernel/streams)
 
 $(VENV)/.fuzz: $(VENV)/.dev
 	@$(BIN)/python -m pip install --quiet --editable '.[fuzz]' || { \

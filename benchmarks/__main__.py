@@ -9,7 +9,7 @@ import sys
 
 from benchmarks.measure import Row, UnavailableError, keep, table
 
-CASES = ("load", "check", "btf", "dump", "stream")
+CASES = ("load", "check", "btf", "maps", "stream")
 
 
 def main() -> int:

@@ -4,4 +4,6 @@
 tests/unit/fuzz replays the inputs of `findings/` through it. `seeds` makes the inputs to start
 from, `mutations` changes them so that they stay nearly valid, `worker` runs one target under
 atheris and `__main__` runs them all and adds up.
+
+`live`, with `live_maps` and `live_values`, is about calls, not files: it needs root and no fuzzer.
 """

@@ -15,6 +15,7 @@ from skep.asm.code import Code
 from skep.asm.instruction import decode, encode
 from skep.asm.listing import disassemble
 from skep.asm.opcodes import instruction_version
+from skep.bindings.write import generate
 from skep.btf import types as t
 from skep.btf.btf import Btf
 from skep.btf.codec import codec
@@ -280,6 +281,9 @@ def visit_spec(spec: ObjectSpec) -> None:
             raise AssertionError(f"program {program.name!r} has a record outside its code")
     for map_ in spec.maps.values():
         repr(map_)
+    module = quietly(generate, spec, data=b"")
+    if module is not None:
+        compile(module, "generated.py", "exec", dont_inherit=True)
     for variable in list(spec.variables.values())[:_TYPES]:
         repr(variable)
         quietly(lambda: variable.codec)  # noqa: B023

@@ -21,13 +21,16 @@ from skep.vm.__main__ import NO_GUEST, TIME_OVER
 
 SERIES = os.environ.get("SKEP_SERIES", "6.1 6.12").split()
 ROOMS = [
-    *(f"tests/kernel/{room}" for room in ("cli", "links", "maps", "object", "programs", "streams")),
+    *(
+        f"tests/kernel/{room}"
+        for room in ("bindings", "cli", "links", "maps", "object", "programs", "streams")
+    ),
     *("tests/kernel/syscalls", "tests/kernel/tools", "tests/vm", "tests/corpus/test_corpus.py"),
     "tests/agent/test_run.py::test_counters_never_fall_and_every_family_is_there",
 ]
 # About the command line rather than the kernel, and two minutes in a guest.
 LEFT_OUT = ["--ignore=tests/kernel/tools/test_run_commands.py"]
-SENT = ["src", "tests", "pyproject.toml"]
+SENT = ["src", "tests", "fuzz", "pyproject.toml"]
 TIMEOUT = 900.0
 CACHE = str(compiling.ROOT / ".cache" / "vm")
 _printing = Lock()

@@ -20,6 +20,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from skep import asm as asm
+    from skep import bindings as bindings
     from skep import build as build
     from skep import errors as errors
     from skep import links as links
@@ -57,6 +58,7 @@ _PUBLIC = {
     "RingBuffer": "skep.streams.ringbuf",
     "SkepError": "skep.errors",
     "asm": "skep.asm",
+    "bindings": "skep.bindings",
     "build": "skep.build",
     "errors": "skep.errors",
     "kernel_btf": "skep.btf.kernel",

@@ -11,12 +11,16 @@ handler a Python programmer would write anyway (``except KeyError``) work::
     │   ├── PrivilegeError (PermissionError)   a capability is missing; .capability
     │   ├── LoadError                       a map, BTF blob or program was refused
     │   │   └── VerifierError               the verifier refused a program; .log
-    │   └── AttachError                     a program could not be attached
+    │   ├── AttachError                     a program could not be attached
+    │   └── MapError                        a map refused an access; .map, .key, .reason
+    │       └── MapFullError                it has no room for one more value; .entries
     ├── UnsupportedError (NotImplementedError) this kernel or machine lacks a feature; .feature
     ├── NotFoundError (LookupError)         no such symbol, type, binary, tracepoint, section
     │   ├── NoBtfError                      no BTF of the kernel; .tried
     │   └── ExternError                     externs of a program that the kernel lacks; .problems
     ├── MissingKeyError (KeyError)          no such key in a map
+    ├── KeyPresentError (KeyError)          a key that was to be new is in the map
+    ├── EmptyError (IndexError)             nothing to take from a queue or stack
     ├── TypeMismatchError (TypeError)       a value does not fit its BTF type
     ├── RangeError (ValueError)             a number does not fit, an option is out of range
     ├── PrecheckError (ValueError)          a program no verifier would take; .problems
@@ -145,6 +149,30 @@ class AttachError(KernelError):
     target: str = ""
 
 
+class MapError(KernelError):
+    """The kernel refused to read, write or walk a map.
+
+    `map` is its name, `map_type` its type in lower case, `key` the key as given (None for the
+    whole map). `reason` is one word for why: "frozen", "read-only", "write-only", "full",
+    "flags", "no-lock", "memory", "busy", or "" where only the errno is known.
+    """
+
+    map: str = ""
+    map_type: str = ""
+    key: Any = None
+    reason: str = ""
+
+
+class MapFullError(MapError):
+    """A map has no room for one more value; `entries` is how many it may have.
+
+    `done` is how many of several values had been stored before.
+    """
+
+    entries: int = 0
+    done: int = 0
+
+
 class UnsupportedError(SkepError, NotImplementedError):
     """This kernel, architecture or build lacks a feature. `feature` names it."""
 
@@ -195,12 +223,27 @@ class MissingKeyError(SkepError, KeyError):
     map: str = ""
 
 
+class KeyPresentError(SkepError, KeyError):
+    """A key that was to be new is in the map. `key` is the key as given, `map` the map's name."""
+
+    key: Any = None
+    map: str = ""
+
+
+class EmptyError(SkepError, IndexError):
+    """A queue or stack has no value to take or to look at. `map` is its name."""
+
+    map: str = ""
+
+
 class TypeMismatchError(SkepError, TypeError):
     """A Python value does not have the shape its BTF type asks for.
 
     `expected` says what was, `given` is the value or what is wrong with it. `field` is the member
     or element inside the value, e.g. ``"at.port"`` or ``"[2]"``. For a map, `map` is its name
-    and `role` "key" or "value"; for a global variable `variable` is its name.
+    and `role` "key" or "value"; for a global variable `variable` is its name. Where two structs
+    are compared, `expected_layout` and `given_layout` are their lines, and `comparison` is both
+    side by side, which ``str()`` shows below the sentence.
     """
 
     expected: str = ""
@@ -209,6 +252,13 @@ class TypeMismatchError(SkepError, TypeError):
     map: str = ""
     role: str = ""
     variable: str = ""
+    expected_layout: Sequence[str] = ()
+    given_layout: Sequence[str] = ()
+    comparison: str = ""
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return f"{text}\n{self.comparison}" if self.comparison else text
 
 
 class RangeError(SkepError, ValueError):

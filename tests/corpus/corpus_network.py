@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from corpus_steps import PATIENCE, until
 
-from skep.errors import KernelError
+from skep.errors import TypeMismatchError
 from skep.kernel import bpf
 
 if TYPE_CHECKING:
@@ -246,14 +246,9 @@ def in_maps(live: skep.Object) -> None:
     lo = socket.if_nametoindex("lo")
     values = {"cpus": (64, "in_cpumap"), "devices": (lo, "in_devmap")}
     for name, (number, program) in values.items():
-        live.maps[name][0] = _pair(number, live.programs[program].fileno())
-        held = live.maps[name][0]
-        assert bytes(held) == _pair(number, live.programs[program].info.id)
-    with pytest.raises(KernelError):
-        live.maps["cpus"][0] = _pair(64, live.programs["in_devmap"].fileno())
-    with pytest.raises(KernelError):
-        live.maps["devices"][0] = _pair(lo, live.programs["in_cpumap"].fileno())
-
-
-def _pair(first: int, second: int) -> bytes:
-    return first.to_bytes(4, "little") + second.to_bytes(4, "little")
+        live.maps[name][0] = number, live.programs[program]
+        assert live.maps[name][0] == (number, live.programs[program].info.id)
+    with pytest.raises(TypeMismatchError):
+        live.maps["cpus"][0] = 64, live.programs["in_devmap"]
+    with pytest.raises(TypeMismatchError):
+        live.maps["devices"][0] = lo, live.programs["in_cpumap"]

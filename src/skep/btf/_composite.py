@@ -6,7 +6,7 @@ from struct import Struct as Packer
 from struct import error as StructError  # noqa: N812  a class, named like one
 
 from skep.btf._values import PACK_ERRORS, BitField, Codec, String, at_path, mismatch
-from skep.btf.record import Record, record_type
+from skep.btf.record import record_type
 from skep.errors import TypeMismatchError
 
 TYPE_CHECKING = False
@@ -15,24 +15,37 @@ if TYPE_CHECKING:
     from typing import Any
 
     from skep.btf._values import Buffer
+    from skep.btf.record import Record
+
+
+_Method: Any = type(Codec().unpack)  # `types.MethodType`, without the import
+_SEQUENCES = (tuple, list)
 
 
 class Field:
     """A member as decoded: anonymous structs and unions are dissolved into their members.
 
     `group` says which of an enclosing union's alternatives it belongs to: (union number,
-    alternative) pairs from the outside in.
+    alternative) pairs from the outside in. An `optional` member is written as zero when no value is
+    given.
     """
 
-    __slots__ = ("codec", "group", "name", "offset")
+    __slots__ = ("codec", "group", "name", "offset", "optional")
 
     def __init__(
-        self, name: str, offset: int, codec: Codec, group: tuple[tuple[int, int], ...]
+        self,
+        name: str,
+        offset: int,
+        codec: Codec,
+        group: tuple[tuple[int, int], ...],
+        *,
+        optional: bool = False,
     ) -> None:
         self.name = name
         self.offset = offset
         self.codec = codec
         self.group = group
+        self.optional = optional or not codec.size
 
 
 class Composite(Codec):
@@ -45,8 +58,10 @@ class Composite(Codec):
         "_pack",
         "_preparations",
         "_record",
+        "_single",
         "_unpack_from",
         "fields",
+        "given",
     )
 
     def __init__(self, type_name: str, order: str, size: int, fields: tuple[Field, ...]) -> None:
@@ -57,7 +72,7 @@ class Composite(Codec):
         self.fields = fields
         self._indices = {name: i for i, name in enumerate(names)}
         self._mask = -1
-        self._record = record_type(type_name, names)
+        self._record: Any = record_type(type_name, names)
         packer = _single_packer(order, size, fields)
         self._pack = self._unpack_from = None
         if packer is not None:
@@ -73,9 +88,17 @@ class Composite(Codec):
             for i, field in enumerate(fields)
             if field.codec.prepare is not None
         ]
+        self.given = sum(not field.optional for field in fields)  # values that have to be given
+        needed = [field for field in fields if not field.optional]
+        self._single = needed[0] if len(needed) == 1 and not needed[0].group else None
         self._blob()
 
-    def unpack(self, buffer: Buffer, offset: int = 0) -> Record:
+    def make(self, record: type[Record]) -> None:
+        """Make records of the class *record*, whose members are known to be these."""
+        # A bound method of the class: what is called with the values is tuple.__new__ itself.
+        self._record = _Method(tuple.__new__, record)
+
+    def unpack(self, buffer: Buffer, offset: int = 0) -> Any:
         if self._unpack_from is not None:
             try:
                 values = self._unpack_from(buffer, offset)
@@ -121,9 +144,32 @@ class Composite(Codec):
             self._mask = mask
         return self._mask
 
+    def _opened(self, value: Any) -> Any:
+        """Return *value* as a sequence of members or a mapping of them.
+
+        One that is neither is the value of the only member there is, or has members that can be
+        asked for: a dataclass, a ctypes structure, a row of a NumPy array.
+        """
+        if isinstance(value, _SEQUENCES):
+            if len(value) != self.given or self.given == len(self.fields):
+                return value
+            left = iter(value)
+            return [blank(field) if field.optional else next(left) for field in self.fields]
+        if hasattr(value, "keys"):
+            return value
+        from skep.btf.shape import members_of
+
+        members = members_of(value)
+        if members is not None:
+            return members
+        return value if self._single is None else {self._single.name: value}
+
     def _positional(self, value: Any) -> list[Any]:
         """Return the members' values in order; for structs without unions."""
-        if isinstance(value, (tuple, list)):
+        if isinstance(value, _SEQUENCES) and len(value) == len(self.fields):
+            return list(value)
+        value = self._opened(value)
+        if isinstance(value, _SEQUENCES):
             if len(value) != len(self.fields):
                 self.explain(value, "")
             return list(value)
@@ -133,6 +179,7 @@ class Composite(Codec):
 
     def _chosen(self, value: Any) -> list[tuple[Field, Any]]:
         """Return the members to write and their values, in the order to write them."""
+        value = self._opened(value)
         if isinstance(value, (tuple, list)):
             if len(value) != len(self.fields):
                 self.explain(value, "")
@@ -173,7 +220,7 @@ class Composite(Codec):
             )
             if not wanted:
                 continue
-            if field.name not in value and field.codec.size:
+            if field.name not in value and not field.optional:
                 raise TypeMismatchError(
                     f"{at_path(path)}{self.type_name} needs a value for its member {field.name!r}",
                     expected=self.type_name,
@@ -184,6 +231,17 @@ class Composite(Codec):
         return fields
 
     def explain(self, value: Any, path: str) -> None:
+        try:
+            self._explain(value, path)
+        except TypeMismatchError as error:
+            if path or "expected_layout" in error.evidence:
+                raise
+            from skep.btf.shape import with_layouts
+
+            raise with_layouts(error, self, value) from None
+
+    def _explain(self, value: Any, path: str) -> None:
+        value = self._opened(value)
         if isinstance(value, (tuple, list)):
             if len(value) != len(self.fields):
                 raise TypeMismatchError(
@@ -194,7 +252,7 @@ class Composite(Codec):
                     field=path,
                 )
             pairs = list(zip(self.fields, value, strict=True))
-        elif isinstance(value, (str, bytes)) or not hasattr(value, "keys"):
+        elif not hasattr(value, "keys"):
             mismatch(path, self.type_name, "a record, a mapping or a tuple", value)
         else:
             fields = self._check_names(value, path)
@@ -203,9 +261,14 @@ class Composite(Codec):
             field.codec.explain(item, f"{path}.{field.name}" if path else field.name)
 
 
+def blank(field: Field) -> Any:
+    """Return the value that stands for an optional member that is not given: zeros."""
+    return field.codec.unpack(bytes(field.codec.size))
+
+
 def _member(value: Mapping[str, Any], field: Field) -> Any:
-    if not field.codec.size and field.name not in value:
-        return field.codec.unpack(b"")
+    if field.optional and field.name not in value:
+        return blank(field)
     return value[field.name]
 
 

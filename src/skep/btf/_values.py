@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from _operator import index as to_index  # operator without its Python part
 from struct import Struct as Packer
 from struct import error as StructError  # noqa: N812  a class, named like one
 
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
+    import numpy as np
+
     Buffer = bytes | bytearray | memoryview
 
-PACK_ERRORS = (StructError, SkepError, TypeError, OverflowError, ValueError)
+PACK_ERRORS = (StructError, SkepError, TypeError, OverflowError, ValueError, LookupError)
 
 
 class Codec:
@@ -54,6 +57,13 @@ class Codec:
     def explain(self, value: Any, path: str) -> None:
         """Raise the error that says why *value*, found at *path*, cannot be packed."""
         raise NotImplementedError
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The NumPy dtype of a column of these values; errors as `skep.btf.dtype.dtype`."""
+        from skep.btf.dtype import dtype_of
+
+        return dtype_of(self)
 
     def __repr__(self) -> str:
         return f"<Codec {self.type_name}, {self.size} bytes>"
@@ -161,12 +171,40 @@ class Bool(Scalar):
 
 
 class Enumeration(Scalar):
-    __slots__ = ("_values",)
+    """An enum, or an integer whose values have names: *values* by name.
 
-    def __init__(self, type_name: str, order: str, char: str, values: dict[str, int]) -> None:
+    With *names* it is read as the name of the value, and as the number where it has none.
+    """
+
+    __slots__ = ("_values", "names")
+
+    def __init__(
+        self,
+        type_name: str,
+        order: str,
+        char: str,
+        values: dict[str, int],
+        *,
+        names: bool = False,
+    ) -> None:
         super().__init__(type_name, order, char)
         self._values = values
         self.prepare = self.checked = self._number
+        self.names: dict[int, Any] = {}  # what is read, by number
+        if names:
+            self.named({number: name for name, number in reversed(values.items())})
+
+    def named(self, names: dict[int, Any]) -> None:
+        """Read the numbers in *names* as what they are called there."""
+        self.names = names
+        self.convert = self._name
+
+    def unpack(self, buffer: Buffer, offset: int = 0) -> Any:
+        number = super().unpack(buffer, offset)
+        return self.names.get(number, number)
+
+    def _name(self, number: int) -> Any:
+        return self.names.get(number, number)
 
     def _number(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -182,7 +220,13 @@ class Enumeration(Scalar):
     def explain(self, value: Any, path: str) -> None:
         if isinstance(value, str):
             if value not in self._values:
-                unfit(path, f"{self.type_name} has no enumerator {value!r}", self.type_name, value)
+                unfit(
+                    path,
+                    f"{self.type_name} has no enumerator {value!r}",
+                    self.type_name,
+                    value,
+                    hint=_enumerators(self._values),
+                )
             return
         super().explain(value, path)
 
@@ -262,6 +306,12 @@ class Raw(Codec):
             )
 
 
+class Opaque(Raw):
+    """Bytes nothing is known of."""
+
+    __slots__ = ()
+
+
 class String(Codec):
     """An array of char."""
 
@@ -283,7 +333,11 @@ class String(Codec):
 
     def _data(self, value: Any) -> bytes:
         if isinstance(value, str):
-            data = value.encode("utf-8", "surrogateescape")
+            try:
+                data = value.encode("utf-8", "surrogateescape")
+            except UnicodeEncodeError:
+                self.explain(value, "")
+                raise
             if len(data) <= self.size and b"\0" not in data:
                 return data
         elif isinstance(value, (bytes, bytearray)) and len(value) <= self.size:
@@ -297,7 +351,11 @@ class String(Codec):
     def explain(self, value: Any, path: str) -> None:
         if not isinstance(value, (str, bytes, bytearray)):
             mismatch(path, self.type_name, "a string", value)
-        data = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+        try:
+            data = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+        except UnicodeEncodeError:
+            text = f"{value!r:.60} is no text: it has a lone surrogate"
+            unfit(path, text, self.type_name, value)
         if len(data) > self.size:
             text = f"a string of {len(data)} bytes does not fit {self.type_name}"
             unfit(path, text, self.type_name, value)
@@ -383,12 +441,23 @@ class Array(Codec):
 
 
 class BitField(Codec):
-    """Some bits of the smallest run of whole bytes that holds them."""
+    """Some bits of the smallest run of whole bytes that holds them.
 
-    __slots__ = ("_bits", "_order", "_shift", "order", "signed")
+    Those of an enum take names (*values*), and are read as such with *names*.
+    """
+
+    __slots__ = ("_bits", "_of", "_order", "_shift", "_values", "order", "signed")
 
     def __init__(
-        self, type_name: str, byteorder: str, first_bit: int, bits: int, signed: bool
+        self,
+        type_name: str,
+        byteorder: str,
+        first_bit: int,
+        bits: int,
+        signed: bool,
+        *,
+        values: dict[str, int] | None = None,
+        of: Callable[[int], Any] | None = None,
     ) -> None:
         self.type_name = type_name
         self.size = (first_bit + bits + 7) // 8
@@ -399,19 +468,23 @@ class BitField(Codec):
         self.signed = signed
         # Big-endian compilers count bits from the most significant one.
         self._shift = first_bit if byteorder == "little" else 8 * self.size - first_bit - bits
+        self._values = values or {}
+        self._of = of
         self._blob()
 
-    def unpack(self, buffer: Buffer, offset: int = 0) -> int:
+    def unpack(self, buffer: Buffer, offset: int = 0) -> Any:
         data = buffer[offset : offset + self.size]
         if len(data) != self.size:
             raise self._short(buffer, offset)
         value = int.from_bytes(data, self._order) >> self._shift & ((1 << self._bits) - 1)
         if self.signed and value >> (self._bits - 1):
             value -= 1 << self._bits
-        return value
+        return value if self._of is None else self._of(value)
 
     def pack(self, value: Any) -> bytes:
         self.explain(value, "")
+        if isinstance(value, str):
+            value = self._values[value]
         number: int = (value.__index__() & ((1 << self._bits) - 1)) << self._shift
         return number.to_bytes(self.size, self._order)
 
@@ -420,6 +493,11 @@ class BitField(Codec):
         return int.from_bytes(number.to_bytes(self.size, self._order), "little")
 
     def explain(self, value: Any, path: str) -> None:
+        if isinstance(value, str) and self._values:
+            if value not in self._values:
+                text = f"{self.type_name} has no enumerator {value!r}"
+                unfit(path, text, self.type_name, value, hint=_enumerators(self._values))
+            value = self._values[value]
         check_integer(value, path, f"{self.type_name} : {self._bits}", self._bits, self.signed)
 
 
@@ -439,16 +517,27 @@ def mismatch(path: str, type_name: str, expected: str, value: Any) -> NoReturn:
     )
 
 
-def unfit(path: str, text: str, expected: str, value: Any) -> NoReturn:
-    raise RangeError(f"{at_path(path)}{text}", expected=expected, given=value, field=path)
+def unfit(path: str, text: str, expected: str, value: Any, hint: str = "") -> NoReturn:
+    raise RangeError(
+        f"{at_path(path)}{text}", hint=hint, expected=expected, given=value, field=path
+    )
+
+
+_SHOWN = 12  # enumerators in a hint
+
+
+def _enumerators(values: dict[str, int]) -> str:
+    shown = ", ".join(list(values)[:_SHOWN])
+    return f"its enumerators are {shown}{', ...' if len(values) > _SHOWN else ''}"
 
 
 def check_integer(value: Any, path: str, type_name: str, bits: int, signed: bool) -> None:
-    if not hasattr(value, "__index__"):
+    try:
+        number = to_index(value)
+    except TypeError:
         mismatch(path, type_name, "an integer", value)
     low = -(1 << (bits - 1)) if signed else 0
     high = (1 << (bits - signed)) - 1
-    number = value.__index__()
     if not low <= number <= high:
         expected = f"{type_name} ({low} to {high})"
         unfit(path, f"{number} does not fit {expected}", expected, value)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, Self
 
+    from skep.btf.record import Record
+
 # The kernel's limits (BTF_MAX_TYPE, BTF_MAX_NAME_OFFSET in linux/btf.h) keep ids and string
 # offsets in a 32-bit word; ours keep hostile input from costing unbounded time.
 MAX_DEPTH = 64  # of typedefs and qualifiers in a row, and of nesting; the kernel allows 32
@@ -69,6 +71,8 @@ class Btf:
         "memory",
         "name",
         "parts",
+        "records",
+        "tags",
     )
 
     base: Btf | None
@@ -77,6 +81,8 @@ class Btf:
     memory: Memory  # the whole blob
     name: str
     parts: int  # members in `codecs`
+    records: dict[int, type[Record]]  # classes for values of some structs, from generated modules
+    tags: Any  # of skep.btf.tags; None: not looked for yet
     _cache: dict[int, t.Type]
     _data: bytes | None
     _deduplicated: bool
@@ -159,6 +165,8 @@ class Btf:
         self._layouts = {}
         self.codecs = {}
         self.parts = 0
+        self.records = {}
+        self.tags = None
         self._deduplicated = trusted
         self._lock = allocate_lock()
         if not trusted:

@@ -2,16 +2,19 @@
 
 | BTF | Python |
 |---|---|
-| integer, enum, pointer | `int` (pack also takes an enumerator's name) |
+| integer, pointer | `int` |
+| enum | `int`, or the enumerator's name when asked; pack takes both |
 | `bool`; `float`, `double` | `bool`; `float` |
 | `char[N]` | `str` up to the first NUL, UTF-8 with surrogateescape |
 | `unsigned char[N]` (`u8[N]`) | `bytes` |
 | other arrays | `tuple` |
 | struct, union | `Record` |
 | `__be16/32/64`, `__le16/32/64` | `int`, in that byte order whatever the machine's |
+| `struct in_addr`, `in6_addr`; `__be32`, `__u8[16]` tagged or named as an address | `ipaddress` |
 
 Everything else is in the byte order of the BTF it comes from. Padding is written as zero. A codec
-never changes once made, is cached with its `Btf` and may be shared between threads.
+never changes once made, is cached with its `Btf` and may be shared between threads. `Options` say
+what is to be read otherwise.
 """
 
 from __future__ import annotations
@@ -26,18 +29,32 @@ from skep.btf._values import (
     Codec,
     Enumeration,
     Numbers,
+    Opaque,
     Raw,
     Scalar,
     String,
 )
 from skep.btf.btf import MAX_DEPTH
-from skep.errors import BtfError, UnsupportedError
+from skep.btf.members import (
+    address_size,
+    by_name,
+    charge,
+    dissolved,
+    is_byte,
+    is_char,
+    is_special,
+)
+from skep.btf.options import DEFAULT, PREFIX, Options
+from skep.btf.tags import tags_of
+from skep.errors import BtfError, TypeMismatchError, UnsupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from typing import Any
 
     from skep.btf.btf import Btf
+
 
 _UNSIGNED = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _FLOATS = {2: "e", 4: "f", 8: "d"}
@@ -46,23 +63,22 @@ _ORDERED = {
 }
 # A hostile blob can describe few bytes as very many values; honest types stay far below.
 _MAX_VALUES = 1 << 20
-MAX_PARTS = 1 << 17
-"""Members and enumerators in all codecs of one blob together, or an eighth of the blob's bytes if
-that is more. Members of anonymous structs count wherever they are dissolved: a few kilobytes can
-describe a thousand structs of 65 000 members. The largest kernels need a quarter of it."""
 _PER_CLASS = 16  # what a record's class costs, in members
 _MAX_NAME = 255  # characters of a type's name in messages
 
 
-__all__ = ["Codec", "codec", "is_byte", "is_char", "raw_codec"]
+__all__ = ["DEFAULT", "Codec", "Options", "codec", "is_byte", "is_char", "raw_codec"]
 
 
-def codec(btf: Btf, type_id: int) -> Codec:
+def codec(btf: Btf, type_id: int, options: Options = DEFAULT) -> Codec:
     """Return the codec of type *type_id* of *btf*, made at first use and kept with the `Btf`.
 
     Raises `BtfError` for a type without a size (void, a function, a forward declaration) or
-    one that contains itself, `UnsupportedError` for `long double`.
+    one that contains itself, `UnsupportedError` for `long double`, `TypeMismatchError` for
+    *options* that do not fit the type.
     """
+    if options is not DEFAULT and not options.plain:
+        return make(btf, type_id, MAX_DEPTH, options)
     found: Codec | None = btf.codecs.get(type_id)
     if found is None:
         # What cannot be made is noted under a number that no type has: it is not tried again.
@@ -71,7 +87,7 @@ def codec(btf: Btf, type_id: int) -> Codec:
             kind, message, evidence = failed
             raise kind(message, **evidence)
         try:
-            found = _make(btf, type_id, MAX_DEPTH)
+            found = make(btf, type_id, MAX_DEPTH, DEFAULT)
         except (BtfError, UnsupportedError) as error:
             # Not the error itself, whose traceback holds on to a lot.
             btf.codecs[~type_id] = type(error), error.message, error.evidence
@@ -79,34 +95,31 @@ def codec(btf: Btf, type_id: int) -> Codec:
     return found
 
 
-def _charge(btf: Btf, parts: int) -> None:
-    """Count *parts* of a codec about to be made."""
-    btf.parts += parts
-    if btf.parts > MAX_PARTS and btf.parts > len(btf.memory) // 8:
-        raise BtfError(
-            f"BTF of {btf.name}: its types have more than {MAX_PARTS} members when all anonymous"
-            " structs are dissolved"
-        )
-
-
 def raw_codec(size: int) -> Codec:
     """Return the codec of *size* bytes nothing more is known of: `bytes` in, `bytes` out."""
-    return Raw(f"{size} bytes", size)
+    return Opaque(f"{size} bytes", size)
 
 
-def _make(btf: Btf, type_id: int, depth: int) -> Codec:
-    found: Codec | None = btf.codecs.get(type_id)
+def make(btf: Btf, type_id: int, depth: int, options: Options) -> Codec:
+    # The codecs that all share have a number for a key, others are kept with what was asked for.
+    place: Any = type_id if options is DEFAULT else (type_id, options)
+    found: Codec | None = btf.codecs.get(place)
     if found is not None:
         return found
     if not depth:
         raise BtfError(f"BTF of {btf.name}: type {type_id} is nested more than {MAX_DEPTH} deep")
-    name, order, target = _resolve(btf, type_id)
-    made = _make_target(btf, name, order, target, depth)
+    name, order, target, options = resolve(btf, type_id, options)
+    if options.want is not None:
+        from skep.btf.views import view
+
+        made = view(btf, type_id, name, target, depth, options)
+    else:
+        made = _make_target(btf, name, order, target, depth, options)
     if made.weight > _MAX_VALUES and made.weight > 16 * made.size:
         raise BtfError(f"BTF of {btf.name}: {name} makes {made.weight} values of {made.size} bytes")
-    if isinstance(made, Scalar) and order != _native(btf):
+    if isinstance(made, Scalar) and made.order != _native(btf):
         made.foreign()
-    btf.codecs[type_id] = made
+    btf.codecs[place] = made
     return made
 
 
@@ -114,16 +127,19 @@ def _native(btf: Btf) -> str:
     return "<" if btf.byteorder == "little" else ">"
 
 
-def _resolve(btf: Btf, type_id: int) -> tuple[str, str, t.Type]:
-    """Return C's name of the type, its struct-module byte order, and the type itself."""
+def resolve(btf: Btf, type_id: int, options: Options) -> tuple[str, str, t.Type, Options]:
+    """Return C's name of the type, its struct-module byte order, the type itself, and options."""
     target = btf.strip(type_id)
-    order = _native(btf)
+    order = ""
     name = ""
     found = btf.type(type_id)
+    tags = tags_of(btf)
     while found is not target:
         if isinstance(found, t.Typedef):
             name = name or found.name
-            order = _ORDERED.get(found.name, order)
+            order = order or _ORDERED.get(found.name, "")
+            if tags and (found.id, -1) in tags:
+                options = options.tagged(tags[found.id, -1])
         if isinstance(found, t.Modifier):
             found = btf.type(found.type_id)
     if not name:
@@ -131,25 +147,41 @@ def _resolve(btf: Btf, type_id: int) -> tuple[str, str, t.Type]:
         name = f"{tag}{target.name or '(anonymous)'}"
     if len(name) > _MAX_NAME:
         name = f"{name[: _MAX_NAME - 3]}..."  # every type made of this one repeats it
-    return name, order, target
+    return name, options.order or order or _native(btf), target, options
 
 
-def _make_target(btf: Btf, name: str, order: str, target: t.Type, depth: int) -> Codec:
+def _make_target(
+    btf: Btf, name: str, order: str, target: t.Type, depth: int, options: Options
+) -> Codec:
     byteorder = "little" if order == "<" else "big"
+    if isinstance(target, t.Composite):
+        return _make_composite(btf, name, target, depth, options)
+    if isinstance(target, t.Array):
+        return make_array(btf, name, target, depth, options)
+    if options.orders:
+        raise _refused(name, f"has no member {options.orders[0][0]!r}", options)
+    form = options.form
+    if form in {"ipv4", "ipv6"}:
+        return _make_address(btf, name, target, options)
     if isinstance(target, t.Int):
         if target.is_bool and target.size == 1:
             return Bool(name, order)
         char = _UNSIGNED.get(target.size)
         if char is None:
             return BigInteger(name, byteorder, target.size, target.signed)
-        return Scalar(name, order, char.lower() if target.signed else char)
+        char = char.lower() if target.signed else char
+        if form.startswith("enum "):
+            return Enumeration(name, order, char, _values_named(btf, form[5:]), names=True)
+        return Scalar(name, order, char)
     if isinstance(target, t.Enum):
         if not target.size:
             raise BtfError(f"BTF of {btf.name}: {name} is only declared and has no size")
         char = _UNSIGNED[target.size]
-        _charge(btf, len(target.values))
+        charge(btf, len(target.values))
         values = dict(target.values)
-        return Enumeration(name, order, char.lower() if target.signed else char, values)
+        names = form == "names" or (options.names and form != "numbers")
+        char = char.lower() if target.signed else char
+        return Enumeration(name, order, char, values, names=names)
     if isinstance(target, t.Pointer):
         return Scalar("pointer", order, "Q")
     if isinstance(target, t.Float):
@@ -159,94 +191,147 @@ def _make_target(btf: Btf, name: str, order: str, target: t.Type, depth: int) ->
                 f"{name} ({target.size} bytes) has no Python equivalent", feature=name
             )
         return Scalar(name, order, char)
-    if isinstance(target, t.Array):
-        return _make_array(btf, target, depth)
-    if isinstance(target, t.Composite):
-        _charge(btf, _PER_CLASS)
-        fields = tuple(_fields(btf, target, depth))
-        for field in fields:
-            if field.offset + field.codec.size > target.size:
-                raise BtfError(
-                    f"BTF of {btf.name}: member {field.name} of {name} ends past its"
-                    f" {target.size} bytes"
-                )
-        return Composite(name, order, target.size, fields)
     if isinstance(target, t.Var):
-        return _make(btf, target.type_id, depth - 1)
+        tags = tags_of(btf).get((target.id, -1), ())
+        inner = by_name(btf, target, btf.strip(target.type_id), options.tagged(tags))
+        return make(btf, target.type_id, depth - 1, inner)
     btf.size_of(target.id)  # raises: nothing else has a size except a data section
     raise BtfError(f"BTF of {btf.name}: data section {name} is read variable by variable")
 
 
-def is_char(target: t.Type) -> bool:
-    """Tell whether *target* is C's plain `char`, whose arrays are text."""
-    # clang and pahole describe char as a signed int called "char", without the CHAR flag.
-    return (
-        isinstance(target, t.Int) and target.size == 1 and (target.name == "char" or target.is_char)
+def _make_composite(
+    btf: Btf, name: str, target: t.Composite, depth: int, options: Options
+) -> Codec:
+    if options.form in {"ipv4", "ipv6"} or (options.addresses and address_size(target)):
+        return _make_address(btf, name, target, options)
+    if options.order:
+        raise _refused(name, "is not one number", options)
+    fields = fields_of(btf, target, depth, options)
+    made = Composite(name, _native(btf), target.size, fields)
+    if target.id in btf.records:
+        made.make(btf.records[target.id])
+    return made
+
+
+def fields_of(
+    btf: Btf,
+    target: t.Composite,
+    depth: int,
+    options: Options,
+    wants: Mapping[str, Any] = {},
+    problems: list[tuple[str, TypeMismatchError]] | None = None,
+) -> tuple[Field, ...]:
+    """Return the members of a struct or union, checked to lie inside it.
+
+    *wants* is a mapping of member to the Python type to make of it; what cannot be made is noted
+    in *problems* with the member's name.
+    """
+    charge(btf, _PER_CLASS)
+    fields = tuple(_fields(btf, target, depth, options, wants, problems))
+    for field in fields:
+        if field.offset + field.codec.size > target.size:
+            raise BtfError(
+                f"BTF of {btf.name}: member {field.name} of {target.name or 'a struct'} ends past"
+                f" its {target.size} bytes"
+            )
+    if options.orders:
+        names = {field.name for field in fields}
+        for path, _ in options.orders:
+            if path.partition(".")[0] not in names:
+                kind = f"{target.kind.name.lower()} {target.name or '(anonymous)'}"
+                hint = f"its members are {', '.join(names)}"
+                raise _refused(kind, f"has no member {path.partition('.')[0]!r}", options, hint)
+    return fields
+
+
+def _make_address(btf: Btf, name: str, target: t.Type, options: Options) -> Codec:
+    from skep.btf.addresses import Address
+
+    size = btf.size_of(target.id)
+    wanted = {"ipv4": 4, "ipv6": 16}.get(options.form, size)
+    if size != wanted or isinstance(target, (t.Float, t.Pointer)):
+        raise BtfError(
+            f"BTF of {btf.name}: {name} is tagged {PREFIX}{options.form}, an address of {wanted}"
+            f" bytes, and has {size}"
+        )
+    return Address(name, size, options.order or ">")
+
+
+def _values_named(btf: Btf, enum: str) -> dict[str, int]:
+    """Return the enumerators of the enum that a tag names."""
+    for kind in (t.Kind.ENUM, t.Kind.ENUM64):
+        for id_ in btf.find(enum, kind):
+            found = btf.type(id_)
+            assert isinstance(found, t.Enum)
+            if found.values:
+                charge(btf, len(found.values))
+                return dict(found.values)
+    raise BtfError(
+        f"BTF of {btf.name} has the tag '{PREFIX}enum {enum}', and no enum {enum}",
+        hint="the compiler leaves out an enum that nothing uses: use one of its enumerators",
     )
 
 
-def is_byte(target: t.Type) -> bool:
-    """Tell whether *target* is C's `unsigned char`, whose arrays are bytes."""
-    return (
-        isinstance(target, t.Int) and target.size == 1 and not target.signed and not target.is_bool
+def _refused(name: str, why: str, options: Options, hint: str = "") -> TypeMismatchError:
+    """Make the error for a byte order that a type cannot have."""
+    hint = hint or "give the byte order of numbers: byteorder={'member': 'big'}"
+    return TypeMismatchError(
+        f"byteorder= does not fit {name}: it {why}",
+        hint=hint,
+        expected=name,
+        given=dict(options.orders) or options.order,
     )
 
 
-def _make_array(btf: Btf, target: t.Array, depth: int) -> Codec:
+def make_array(
+    btf: Btf, name: str, target: t.Array, depth: int, options: Options, want: Any = None
+) -> Codec:
     element = btf.strip(target.type_id)
     length = target.length
-    btf.size_of(target.id)  # refuses absurd sizes
-    if is_char(element):
-        return String(f"char[{length}]", length)
-    if is_byte(element):
+    size = btf.size_of(target.id)  # refuses absurd sizes
+    if options.form in {"ipv4", "ipv6"} and isinstance(element, t.Int):
+        whole = 4 if options.form == "ipv4" else 16
+        if size == whole != element.size:
+            return _make_address(btf, f"{options.form} address", target, options)
+    if is_char(element) or is_byte(element):
+        if options.order or options.orders:
+            raise _refused(f"{element.name}[{length}]", "is not made of numbers", options)
+        if is_char(element):
+            return String(f"char[{length}]", length)
         return Raw(f"unsigned char[{length}]", length)
-    inner = _make(btf, target.type_id, depth - 1)
+    if options is not DEFAULT or want is not None:
+        options = options.but(
+            order=options.order, orders=options.orders, form=options.form, want=want
+        )
+    inner = make(btf, target.type_id, depth - 1, options)
     base, bracket, rest = inner.type_name.partition("[")
     name = f"{base}[{length}]{bracket}{rest}"
     if not inner.size:
         length = 0  # elements of no size hold nothing, however many
-    if isinstance(inner, Scalar):
+    if isinstance(inner, Scalar) and not getattr(inner, "names", None):
         return Numbers(name, inner, length)
     return Array(name, inner, length)
 
 
-def _fields(btf: Btf, target: t.Composite, depth: int) -> Iterator[Field]:
-    """Yield the members of a struct or union, those of anonymous ones inside it included."""
-    count = 0
-    unions = 0
-    # An explicit stack keeps the order of the source: (composite, byte offset, group).
-    stack: list[Iterator[tuple[t.Member, int, tuple[tuple[int, int], ...]]]]
-
-    def members(
-        owner: t.Composite, base: int, group: tuple[tuple[int, int], ...]
-    ) -> Iterator[tuple[t.Member, int, tuple[tuple[int, int], ...]]]:
-        nonlocal unions
-        if isinstance(owner, t.Union):
-            unions += 1
-            number = unions
-            for index, member in enumerate(owner.members):
-                yield member, base, (*group, (number, index))
-        else:
-            for member in owner.members:
-                yield member, base, group
-
-    stack = [members(target, 0, ())]
-    while stack:
-        entry = next(stack[-1], None)
-        if entry is None:
-            stack.pop()
-            continue
-        member, base, group = entry
-        _charge(btf, 1)
-        count += 1
-        if count > 1 << 16 or len(stack) > depth:
-            raise BtfError(f"BTF of {btf.name}: {target.name or 'a struct'} nests too many members")
-        bit = 8 * base + member.bit_offset
+def _fields(
+    btf: Btf,
+    target: t.Composite,
+    depth: int,
+    options: Options,
+    wants: Mapping[str, Any],
+    problems: list[tuple[str, TypeMismatchError]] | None,
+) -> Iterator[Field]:
+    for member, bit, group, words in dissolved(btf, target, depth):
         inner = btf.strip(member.type_id)
-        if member.name:
-            yield _field(btf, member, bit, inner, group, depth)
-        elif isinstance(inner, t.Composite):
-            stack.append(members(inner, bit // 8, group))
+        own = options.member(member.name, wants.get(member.name))
+        own = by_name(btf, member, inner, own.tagged(words) if words else own)
+        try:
+            yield _field(btf, member, bit, inner, group, depth, own)
+        except TypeMismatchError as error:
+            if problems is None:
+                raise
+            problems.append((member.name, error))
+            yield _field(btf, member, bit, inner, group, depth, DEFAULT)
 
 
 def _field(
@@ -256,6 +341,7 @@ def _field(
     inner: t.Type,
     group: tuple[tuple[int, int], ...],
     depth: int,
+    options: Options,
 ) -> Field:
     bits = member.bit_size
     if not bits and isinstance(inner, t.Int) and inner.bits != 8 * inner.size:
@@ -264,12 +350,45 @@ def _field(
         bits = inner.bits
         bit += inner.bit_offset
     if not bits and not bit % 8:
-        return Field(member.name, bit // 8, _make(btf, member.type_id, depth - 1), group)
+        made = make(btf, member.type_id, depth - 1, options)
+        blank = is_special(btf, inner)
+        return Field(member.name, bit // 8, made, group, optional=blank)
     if not isinstance(inner, (t.Int, t.Enum)) or not 0 < bits <= 8 * inner.size:
         raise BtfError(
             f"BTF of {btf.name}: member {member.name} has {bits or 'its'} bits at bit {bit},"
             f" which {inner.kind.name.lower()} {inner.name!r} cannot have"
         )
-    name, _, _ = _resolve(btf, member.type_id)
-    made = BitField(name, btf.byteorder, bit % 8, bits, inner.signed)
-    return Field(member.name, bit // 8, made, group)
+    name, _, _, options = resolve(btf, member.type_id, options)
+    if options.order:
+        raise _refused(f"bit-field {member.name}", "has no bytes of its own", options)
+    return Field(member.name, bit // 8, _bit_field(btf, name, bit, bits, inner, options), group)
+
+
+def _bit_field(
+    btf: Btf, name: str, bit: int, bits: int, inner: t.Int | t.Enum, options: Options
+) -> BitField:
+    values: dict[str, int] | None = None
+    of: Any = None
+    form = options.form
+    if isinstance(inner, t.Enum):
+        values = dict(inner.values)
+        named = form == "names" or (options.names and form != "numbers")
+    elif named := form.startswith("enum "):
+        values = _values_named(btf, form[5:])
+    elif inner.is_bool and bits == 1:
+        of = bool
+    if options.want is not None:
+        from skep.btf.views import of_bits
+
+        of = of_bits(name, inner, values, options)
+    elif named and values:
+        names = {number: label for label, number in reversed(values.items())}
+        of = _Names(names)
+    return BitField(name, btf.byteorder, bit % 8, bits, inner.signed, values=values, of=of)
+
+
+class _Names(dict[int, str]):
+    """The names of numbers; a number that has none is its own."""
+
+    def __call__(self, number: int) -> Any:
+        return self.get(number, number)

@@ -9,6 +9,7 @@
 | `unsigned char[N]` | `u1` of shape `(N,)` |
 | other arrays | the element's dtype of shape `(N,)` or `(N, M)` |
 | `__int128` | `V16` |
+| addresses of 4 bytes; of 16 | `>u4`; `u1` of shape `(16,)` |
 | struct, union | structured, exact offsets and itemsize; the fields of a union overlap |
 
 Members of anonymous structs and unions are fields of the structure around them. A bit-field is a
@@ -63,6 +64,8 @@ def _spec(of: v.Codec, np: Any) -> Any:
         return f"{of.order}{kind}{of.size}"
     if isinstance(of, v.String):
         return f"S{of.size}"
+    if isinstance(of, v.Opaque):
+        return f"V{of.size}"
     if isinstance(of, v.Raw):
         return ("u1", (of.size,))
     if isinstance(of, (v.Numbers, v.Array)):
@@ -71,6 +74,10 @@ def _spec(of: v.Codec, np: Any) -> Any:
         return f"V{of.size}"
     if isinstance(of, Composite):
         return _structured(of, np)
+    if type(of).dtype is not v.Codec.dtype:
+        return of.dtype  # a class that the caller gave
+    if of.size in {4, 16}:  # an address
+        return f"{getattr(of, 'order', '>')}u4" if of.size == 4 else ("u1", (16,))
     raise UnsupportedError(f"{of.type_name} has no NumPy dtype", feature=of.type_name)
 
 
@@ -83,7 +90,7 @@ def _structured(of: Composite, np: Any) -> Any:
                 raise UnsupportedError(
                     f"member {field.name} of {of.type_name} is a bit-field, which has no NumPy"
                     " dtype",
-                    hint="read record by record, or give it whole bytes",
+                    hint="to_arrow() has a column for it; or read record by record",
                     feature="bit-field columns",
                 )
             formats.append(f"{inner.order}{'i' if inner.signed else 'u'}{inner.size}")

@@ -7,6 +7,8 @@ import sys
 
 import click
 
+from skep.cli.layout import layout
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from skep.btf.btf import Btf
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 @click.group("btf", short_help="show kernel types, as a C header for one; minimise them")
 def btf() -> None:
     """Types of the running kernel, or of a file with BTF."""
+
+
+btf.add_command(layout)
 
 
 @btf.command("dump", short_help="print all types")

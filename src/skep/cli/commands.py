@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 COMMANDS = {
     "run": ("skep.cli.run:run", "run the agent: metrics for Prometheus, a live table"),
     "build": ("skep.cli.build:build", "compile a BPF C source into a CO-RE object"),
+    "gen": ("skep.cli.gen:gen", "write a typed Python module for an object file"),
     "check": ("skep.cli.check:check", "load an object without attaching it, and say what fails"),
     "object": ("skep.cli.object:object_", "look into an object: programs, maps, relocations"),
+    "map": ("skep.cli.maps:maps", "look into any map: list, dump, update, watch, check"),
     "btf": ("skep.cli.btf:btf", "show kernel types, as a C header for one"),
     "version": ("skep.cli.version:version", "print the versions that matter in a report"),
 }

@@ -26,17 +26,16 @@ accesses being seen in that order.
 from __future__ import annotations
 
 from _thread import allocate_lock
-from _warnings import warn
 from _weakref import ref
 
 from skep.errors import ClosedError, RangeError
 from skep.kernel.native import c_char, c_uint32, c_uint64
+from skep.kernel.owner import Owner
 from skep.kernel.syscall import checked, machine, page_size, syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Any, Self
+    from typing import Any
 
     from skep.kernel.fd import FD
 
@@ -80,6 +79,10 @@ if _ORDERED:
         """Store-release 8 aligned bytes: everything before it is done before it is seen."""
         _u64_at(address).value = value
 
+    def store_u32(address: int, value: int) -> None:
+        """Store-release 4 aligned bytes."""
+        _u32_at(address).value = value
+
 else:
 
     def load_u64(address: int) -> int:
@@ -99,6 +102,11 @@ else:
         fence()
         _u64_at(address).value = value
 
+    def store_u32(address: int, value: int) -> None:
+        """Store-release 4 aligned bytes."""
+        fence()
+        _u32_at(address).value = value
+
 
 # By address. A weak reference calls back only while somebody holds it.
 _waiting: dict[int, ref[Any]] = {}
@@ -114,7 +122,7 @@ def _unmap_with(pages: Any, address: int, length: int) -> None:
     _waiting[address] = ref(pages, unmap)
 
 
-class Mapping:
+class Mapping(Owner):
     """Owns shared pages of a file (a map, a ring, a perf event), mapped by mmap(2).
 
     *offset* is a multiple of the page size, *length* is bytes, rounded up by the kernel to whole
@@ -186,22 +194,8 @@ class Mapping:
         """Let go of the pages; a second call does nothing."""
         self._view = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if self._view is not None:
-            message = f"{self.what} was never closed"
-            warn(message, ResourceWarning, 2, self)
-            self.close()
+    def _held(self) -> str:
+        return self.what
 
     def __repr__(self) -> str:
         state = "closed" if self._view is None else f"{self.length} bytes"

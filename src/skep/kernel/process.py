@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _GONE = (ENOENT, ESRCH)
+_PIDFD_THREAD = os.O_EXCL if hasattr(os, "O_EXCL") else 0  # include/uapi/linux/pidfd.h
 
 
 def exists(pid: int) -> bool:
@@ -148,9 +149,24 @@ def maps(pid: int) -> list[MappedFile]:
     return parse_maps(_read(pid, "maps"), f"/proc/{pid}/maps")
 
 
-def pidfd_open(pid: int) -> FD:
-    """Open a descriptor that becomes readable when the process ends (pidfd_open(2), Linux 5.3)."""
-    number = syscall("pidfd_open", _checked(pid), 0)
+def thread_group(pid: int) -> int | None:
+    """Return the process that thread *pid* belongs to (itself for a process), None when gone."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            for line in file:
+                if line.startswith(b"Tgid:"):
+                    return int(line[5:])
+    except OSError:
+        pass
+    return None
+
+
+def pidfd_open(pid: int, *, thread: bool = False) -> FD:
+    """Open a descriptor that becomes readable when the process ends (pidfd_open(2), Linux 5.3).
+
+    With *thread* it is that of a single thread (PIDFD_THREAD, Linux 6.9; EINVAL before that).
+    """
+    number = syscall("pidfd_open", _checked(pid), _PIDFD_THREAD if thread else 0)
     if number < 0:
         code = get_errno()
         _fail(pid, "state", OSError(code, os.strerror(code)))

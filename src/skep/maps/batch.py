@@ -9,6 +9,8 @@ kernel/bpf/hashtab.c ``__htab_map_lookup_and_delete_batch``, Linux 5.6 and later
 * An array is walked by index. The call that returns the last entry returns success when the
   chunk ends exactly there, and only the next one ENOENT; so the walk counts.
 * ENOENT means done, and the entries filled by that call are valid.
+* Tries and others without a walk of their own are walked by their keys; Linux before 6.14 answers
+  EINTR when a key was removed under its hands three times, and the entries before it are valid.
 * A map type without batches answers ENOTSUPP (524, not the ENOTSUP of libc), a kernel without the
   command EINVAL.
 """
@@ -16,6 +18,7 @@ kernel/bpf/hashtab.c ``__htab_map_lookup_and_delete_batch``, Linux 5.6 and later
 from __future__ import annotations
 
 import errno
+from sys import byteorder
 
 from skep.errors import KernelError, UnsupportedError
 from skep.kernel import bpf
@@ -33,6 +36,9 @@ CHUNK = 16384
 
 CHUNK_BYTES = 4 << 20
 """Bytes of one chunk: the kernel copies it entry by entry, larger chunks gain nothing."""
+
+_RETRIES = 64
+_SPARE = 64  # rows of room past the last entry, so that the last bucket fits into the first call
 
 ENOTSUPP = 524
 UNSUPPORTED = frozenset({ENOTSUPP, errno.EOPNOTSUPP, errno.EINVAL})
@@ -57,7 +63,7 @@ class Geometry:
     def chunk(self) -> int:
         """Entries to ask for at first."""
         fit = CHUNK_BYTES // (self.key_size + self.value_size or 1)
-        return max(1, min(self.entries, CHUNK, fit))
+        return max(1, min(self.entries + _SPARE, CHUNK, fit))
 
 
 class Cursor:
@@ -66,18 +72,31 @@ class Cursor:
     `fill` returns how many entries it wrote, or -1 when the chunk is too small for the next
     bucket. `done` becomes true with the last entry. `UnsupportedError` when there are no
     batches for this map type; that can only happen at the first call.
+
+    *bucket* is where to begin in a hash.
     """
 
-    __slots__ = ("_delete", "_given", "_left", "_map", "_next", "_position", "done")
+    __slots__ = ("_delete", "_flags", "_left", "_map", "_next", "_position", "_retries", "done")
 
-    def __init__(self, geometry: Geometry, *, delete: bool = False) -> None:
+    def __init__(
+        self, geometry: Geometry, *, delete: bool = False, flags: int = 0, bucket: int = 0
+    ) -> None:
         self._map = geometry
         self._delete = delete
+        self._flags = flags
+        self._retries = _RETRIES
         # A hash keeps a u32 bucket number here, everything else its last key.
         self._next = bytearray(max(geometry.key_size, 4))
         self._position: bytearray | None = None
+        if bucket:
+            self._position = bytearray(bucket.to_bytes(4, byteorder).ljust(len(self._next), b"\0"))
         self._left = geometry.entries if geometry.type in kinds.ARRAYS else -1
         self.done = False
+
+    @property
+    def bucket(self) -> int:
+        """Which bucket of a hash comes next."""
+        return 0 if self._position is None else int.from_bytes(self._position[:4], byteorder)
 
     def fill(self, keys: Any, values: Any, count: int) -> int:
         """Write up to *count* entries into the writable buffers *keys* and *values*."""
@@ -89,6 +108,7 @@ class Cursor:
                 keys,
                 values,
                 count,
+                self._flags,
                 delete=self._delete,
             )
         except KernelError as error:
@@ -99,11 +119,25 @@ class Cursor:
             raise self._unsupported(code)
         if code == errno.ENOSPC:
             return -1
+        if code == errno.EINTR and not got:
+            self._retries -= 1
+            if not self._retries:
+                raise self._restless()
+            return 0  # from the same place again
         self._position, spare = self._next, self._position
         self._next = spare if spare is not None else bytearray(len(self._next))
         self._left -= got
         self.done = code == errno.ENOENT or self._left == 0
         return got
+
+    def _restless(self) -> KernelError:
+        kind = kinds.type_name(self._map.type)
+        return KernelError(
+            f"{self._map.fd.what} ({kind}): it changes faster than the kernel can walk it",
+            errno=errno.EINTR,
+            hint="read it when less is removed from it; Linux 6.14 passes over what vanishes",
+            call="BPF_MAP_LOOKUP_BATCH",
+        )
 
     def _unsupported(self, code: int) -> UnsupportedError:
         kind = kinds.type_name(self._map.type)
@@ -135,68 +169,34 @@ def chunks(geometry: Geometry, *, delete: bool = False) -> Iterator[tuple[int, A
             yield got, keys, values
 
 
-def dump(geometry: Geometry, *, delete: bool = False) -> tuple[int, Any, Any]:
-    """Return (rows, keys, values) of the whole map; the two are NumPy arrays of bytes.
-
-    The kernel writes straight into the arrays, which are not copied unless a map turns out to
-    hold more than it may (entries deleted behind the walk and inserted before it).
-    """
-    import numpy as np
-
-    cursor = Cursor(geometry, delete=delete)
-    key_size, value_size = geometry.key_size, geometry.value_size
-    chunk = geometry.chunk
-    # Memory that is never written costs nothing, so a map of moderate size gets all of it at
-    # once, with some rows over so that the last bucket always fits.
-    fit = max(chunk, (64 << 20) // (key_size + value_size or 1))
-    capacity = min(geometry.entries, fit) + 64
-    keys = np.empty(capacity * key_size, np.uint8)
-    values = np.empty(capacity * value_size, np.uint8)
-    rows = 0
-    while not cursor.done:
-        count = min(chunk, capacity - rows)
-        try:
-            # Empty room is asked for no more: the walk goes on when there is more of it.
-            target = keys[rows * key_size :], values[rows * value_size :]
-            got = cursor.fill(*target, count) if count else -1
-        except UnsupportedError:
-            return _gather(geometry, delete=delete)
-        if got >= 0:
-            rows += got
-        elif count == chunk:
-            chunk *= 2
-        else:
-            capacity *= 2
-            keys = _grown(keys, capacity * key_size, rows * key_size)
-            values = _grown(values, capacity * value_size, rows * value_size)
-    if rows < capacity // 4:
-        return rows, keys[: rows * key_size].copy(), values[: rows * value_size].copy()
-    return rows, keys, values
-
-
-def _grown(old: Any, size: int, used: int) -> Any:
-    import numpy as np
-
-    new = np.empty(size, np.uint8)
-    new[:used] = old[:used]
-    return new
-
-
-def _gather(geometry: Geometry, *, delete: bool) -> tuple[int, Any, Any]:
+def gather(geometry: Geometry, *, delete: bool, flags: int) -> tuple[int, Any, Any]:
+    """Return what `skep.maps.dump.dump` does, key by key."""
     import numpy as np
 
     keys, values, rows = bytearray(), bytearray(), 0
-    for _, key, value in _one_by_one(geometry, delete=delete):
+    for _, key, value in _one_by_one(geometry, delete=delete, flags=flags):
         keys += key
         values += value
         rows += 1
     return rows, np.frombuffer(keys, np.uint8), np.frombuffer(values, np.uint8)
 
 
-def _one_by_one(geometry: Geometry, *, delete: bool) -> Iterator[tuple[int, Any, Any]]:
+def _one_by_one(
+    geometry: Geometry, *, delete: bool, flags: int = 0
+) -> Iterator[tuple[int, Any, Any]]:
+    whole = delete  # in one call, that is, so that no update falls in between (Linux 5.14)
     for key in walk(geometry):
         value = bytearray(geometry.value_size)
-        if not bpf.map_lookup(geometry.fd, key, value):
+        if whole:
+            try:
+                if bpf.map_lookup_and_delete(geometry.fd, key, value, flags):
+                    yield 1, key, value
+                continue
+            except KernelError as error:
+                if error.errno not in UNSUPPORTED:
+                    raise
+                whole = False
+        if not bpf.map_lookup(geometry.fd, key, value, flags):
             continue  # it vanished between the two calls
         if delete and not bpf.map_delete(geometry.fd, key):
             continue

@@ -7,8 +7,9 @@ rounded up to 8 bytes (kernel: ``bpf_percpu_hash_copy``, ``bpf_percpu_array_copy
 from __future__ import annotations
 
 import sys
+from _operator import index as to_index  # operator without its Python part
 
-from skep.errors import RangeError, TypeMismatchError
+from skep.errors import RangeError, TypeMismatchError, UnsupportedError
 from skep.kernel.constants import MapType
 from skep.maps import kinds
 
@@ -42,11 +43,18 @@ class Index:
 
     size = 4
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """What a column of indices is made of."""
+        import numpy as np
+
+        return np.dtype(np.uint32)
+
     def pack(self, value: Any) -> bytes:
         """Return *value*, anything that is an integer from 0 to 2**32 - 1, as 4 bytes."""
         try:
-            number = value.__index__()
-        except AttributeError:
+            number = to_index(value)
+        except TypeError:
             message = f"an array index is an integer, not {type(value).__name__} {value!r:.60}"
             raise TypeMismatchError(message, expected="u32", given=value) from None
         if not 0 <= number < 1 << 32:
@@ -92,40 +100,51 @@ class PerCpu:
 
 
 class Cells:
-    """The key and value codecs of one map, made once and never changed (so: thread-safe)."""
+    """The key and value codecs of one map, made once and never changed (so: thread-safe).
 
-    __slots__ = ("cpus", "key", "spec", "value")
+    *key* and *value* are cells to use in place of those that BTF describes. The value is that of
+    one CPU; a per-CPU map is given one for each by this class.
+    """
 
-    def __init__(self, spec: MapSpec) -> None:
+    __slots__ = ("_dtypes", "cpus", "key", "spec", "value")
+
+    def __init__(self, spec: MapSpec, key: Cell | None = None, value: Cell | None = None) -> None:
         self.spec = spec
-        self.key: Cell
-        indexed = spec.type in kinds.INDEXED or spec.type == MapType.STRUCT_OPS
-        if indexed and spec.key_size == 4:
-            self.key = Index()
-        else:
-            self.key = _cell(spec, "key", spec.key_type_id, spec.key_size)
-        value = _cell(spec, "value", spec.value_type_id, spec.value_size)
+        self.key: Cell = key_cell(spec) if key is None else key
+        one: Cell = value_cell(spec) if value is None else value
         self.cpus = 0
         if spec.type in kinds.PER_CPU:
             from skep.kernel.cpus import possible_cpus
 
             self.cpus = possible_cpus()
-            value = PerCpu(value, self.cpus)
-        self.value: Cell = value
+            one = PerCpu(one, self.cpus)
+        self.value: Cell = one
+        self._dtypes: dict[str, np.dtype[Any]] = {}
 
     @property
     def key_dtype(self) -> np.dtype[Any]:
-        """The NumPy dtype of one key."""
-        if isinstance(self.key, Index):
-            import numpy as np
-
-            return np.dtype(np.uint32)
-        return _dtype(self.spec.btf, self.spec.key_type_id, self.spec.key_size)
+        """The NumPy dtype of one key; `UnsupportedError` for one that cannot be a column."""
+        return self._dtype("key", self.key)
 
     @property
     def value_dtype(self) -> np.dtype[Any]:
-        """The NumPy dtype of one value (of one CPU)."""
-        return _dtype(self.spec.btf, self.spec.value_type_id, self.spec.value_size)
+        """The NumPy dtype of one value (of one CPU); `UnsupportedError` as for `key_dtype`."""
+        return self._dtype("value", self.value)
+
+    def _dtype(self, role: str, cell: Any) -> np.dtype[Any]:
+        found = self._dtypes.get(role)
+        if found is None:
+            if isinstance(cell, PerCpu):
+                cell = cell.cell
+            found = getattr(cell, "dtype", None)
+            if found is None:
+                raise UnsupportedError(
+                    f"the {role}s of map {self.spec.name!r} cannot be a NumPy column",
+                    hint="read them one by one, with items()",
+                    feature="columns",
+                )
+            self._dtypes[role] = found
+        return found
 
     def key_column(self, data: Any, rows: int) -> np.ndarray[Any, Any]:
         """Return *rows* packed keys as an array over the memory of *data*."""
@@ -207,6 +226,7 @@ def _pack_array(cells: Cells, column: Any, cell: Cell, what: str) -> tuple[Any, 
             message = f"map {name!r}: {what} do not all fit {dtype}: {wrong} does not"
             raise RangeError(message, expected=str(dtype), given=wrong, map=name, role=what[:-1])
         array = cast
+    array = _unpadded(array)
     if not cpus:
         return np.ascontiguousarray(array).view(np.uint8).reshape(-1), len(array)
     packed = np.zeros(len(array) * cell.size, np.uint8)
@@ -223,7 +243,54 @@ def _pack_rows(
     base, inner = dtype.subdtype or (dtype, ())
     if array.shape[1:] != inner or array.dtype != base:
         return cells.pack_each(array.tolist(), cell, what)
+    array = _unpadded(array)
     return np.ascontiguousarray(array).view(np.uint8).reshape(-1), len(array)
+
+
+def _unpadded(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return *array* with zeros in its padding, itself when it has none.
+
+    What NumPy copies by member (a selection of rows, a sort) has anything there, and the kernel
+    compares keys byte by byte.
+    """
+    import numpy as np
+
+    if array.dtype.names is None:
+        return array
+    covered = _covered(array.dtype)
+    if covered.all():
+        return array
+    rows = np.ascontiguousarray(array).view(np.uint8).reshape(-1, array.dtype.itemsize)
+    clean: np.ndarray[Any, Any] = (rows & covered).view(array.dtype)
+    return clean.reshape(array.shape)
+
+
+def _covered(dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Return 255 for every byte that belongs to a member, 0 for padding."""
+    import numpy as np
+
+    if dtype.subdtype is not None:
+        inner = _covered(dtype.subdtype[0])
+        return np.tile(inner, dtype.itemsize // max(1, len(inner)))
+    if dtype.fields is None:
+        return np.full(dtype.itemsize, 255, np.uint8)
+    found = np.zeros(dtype.itemsize, np.uint8)
+    for member in dtype.fields.values():
+        found[member[1] : member[1] + member[0].itemsize] |= _covered(member[0])
+    return found
+
+
+def key_cell(spec: MapSpec) -> Cell:
+    """Return the cell of a map's keys as its type and BTF say."""
+    indexed = spec.type in kinds.INDEXED or spec.type == MapType.STRUCT_OPS
+    if indexed and spec.key_size == 4:
+        return Index()
+    return _cell(spec, "key", spec.key_type_id, spec.key_size)
+
+
+def value_cell(spec: MapSpec) -> Cell:
+    """Return the cell of a map's values as BTF says; of one CPU's, in a per-CPU map."""
+    return _cell(spec, "value", spec.value_type_id, spec.value_size)
 
 
 def _cell(spec: MapSpec, what: str, type_id: int, size: int) -> Cell:
@@ -244,16 +311,6 @@ def _cell(spec: MapSpec, what: str, type_id: int, size: int) -> Cell:
             message, expected=f"{size} bytes", given=cell.size, map=spec.name, role=what
         )
     return cell
-
-
-def _dtype(btf: Btf | None, type_id: int, size: int) -> np.dtype[Any]:
-    if btf is None or not type_id or _is_section(btf, type_id):
-        import numpy as np
-
-        return np.dtype((np.void, size))
-    from skep.btf.dtype import dtype
-
-    return dtype(btf, type_id)
 
 
 def _is_section(btf: Btf, type_id: int) -> bool:

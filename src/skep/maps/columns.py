@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from skep.errors import KernelError, TypeMismatchError, UnsupportedError
+from skep.errors import KernelError, SkepError, TypeMismatchError, UnsupportedError
 from skep.kernel import bpf
 from skep.maps import batch, kinds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     import numpy as np
@@ -17,42 +17,64 @@ if TYPE_CHECKING:
 
     Column = np.ndarray[Any, Any]
 
+_LOCK = 4  # UpdateFlags.LOCK
 
-def read(map: Map) -> tuple[Column, Column]:
+
+def read(map: Map, *, lock: bool = False) -> tuple[Column, Column]:
     """Return all (keys, values) of *map*."""
-    if map.spec.type in kinds.ARRAYS:
-        memory = _from_memory(map)
-        if memory is not None:
-            return memory
-    rows, keys, values = batch.dump(map.geometry)
+    rows, keys, values = raw(map, lock=lock)
     return map.cells.key_column(keys, rows), map.cells.value_column(values, rows)
 
 
 def drain(map: Map) -> tuple[Column, Column]:
     """Remove and return all (keys, values) of *map*."""
-    if map.spec.type in kinds.INDEXED:
-        message = f"the entries of map {map.name!r} cannot be removed: it is an array"
-        raise UnsupportedError(message, hint="use read() and clear()", feature="drain of an array")
-    rows, keys, values = batch.dump(map.geometry, delete=True)
+    check_drain(map)
+    # Before anything is removed: what cannot be a column would be gone for nothing.
+    _ = map.cells.key_dtype, map.cells.value_dtype
+    rows, keys, values = raw(map, delete=True)
     return map.cells.key_column(keys, rows), map.cells.value_column(values, rows)
 
 
-def _from_memory(map: Map) -> tuple[Column, Column] | None:
-    """Read an array through its shared memory, without a system call; None when it has none."""
+def check_drain(map: Map) -> None:
+    """Raise `UnsupportedError` when entries of *map* cannot be removed."""
+    if map.spec.type in kinds.INDEXED:
+        message = f"the entries of map {map.name!r} cannot be removed: it is an array"
+        raise UnsupportedError(message, hint="use read() and clear()", feature="drain of an array")
+
+
+def raw(map: Map, *, delete: bool = False, lock: bool = False) -> tuple[int, Any, Any]:
+    """Return (rows, keys, values) of the whole map; the two are arrays of packed bytes.
+
+    Without a system call for an array that shares its memory, except with *lock*.
+    """
+    if map.spec.type in kinds.ARRAYS and not (delete or lock):
+        found = _from_memory(map)
+        if found is not None:
+            return found
+    from skep.maps.dump import dump
+
+    try:
+        return dump(map.geometry, delete=delete, flags=_LOCK if lock else 0)
+    except KernelError as error:
+        raise _explained(map, error, flags=_LOCK if lock else 0) from None
+
+
+def _from_memory(map: Map) -> tuple[int, Any, Any] | None:
+    """Copy an array from its shared memory; None when it has none."""
     import numpy as np
 
     mapping = map.memory()
     if mapping is None:
         return None
-    entries, slot = map.spec.max_entries, map.spec.value_size + 7 & ~7
-    live: Column = np.ndarray(
-        (entries,), map.cells.value_dtype, buffer=mapping.view, strides=(slot,)
-    )
-    return np.arange(entries, dtype=np.uint32), live.copy()
+    entries, size = map.spec.max_entries, map.spec.value_size
+    slot = size + 7 & ~7
+    live = np.frombuffer(mapping.view, np.uint8, entries * slot)
+    values = live.copy() if slot == size else live.reshape(entries, slot)[:, :size].copy()
+    return entries, np.arange(entries, dtype=np.uint32).view(np.uint8), values.reshape(-1)
 
 
 def update(map: Map, keys: Any, values: Any, flags: int) -> None:
-    """Store the rows of two columns."""
+    """Store the rows of two columns, all with *flags*."""
     cells = map.cells
     packed_keys, rows = cells.pack_keys(keys)
     packed_values, others = cells.pack_values(values)
@@ -61,35 +83,53 @@ def update(map: Map, keys: Any, values: Any, flags: int) -> None:
         raise TypeMismatchError(message, expected=f"{rows} values", given=others)
     if not rows:
         return
+    done, flags = 0, int(flags)
+    # A batch takes no flag but LOCK (``generic_map_update_batch``).
+    if not flags & ~_LOCK:
+        try:
+            bpf.map_update_batch(map.fd, packed_keys, packed_values, rows, flags)
+        except KernelError as error:
+            done = error.evidence.get("done", 0)
+            if done or error.errno not in batch.UNSUPPORTED:
+                raise _refused(map, error, packed_keys, done, rows, flags) from None
+        else:
+            return
+    key_at, value_at = _rows(packed_keys, cells.key.size), _rows(packed_values, cells.value.size)
     try:
-        bpf.map_update_batch(map.fd, packed_keys, packed_values, rows, flags)
+        while done < rows:
+            bpf.map_update(map.fd, key_at(done), value_at(done), flags)
+            done += 1
     except KernelError as error:
-        if getattr(error, "done", 0) or error.errno not in batch.UNSUPPORTED:
-            raise
-        key_size, value_size = cells.key.size, cells.value.size
-        keys, values = memoryview(packed_keys), memoryview(packed_values)
-        for row in range(rows):
-            key = bytes(keys[row * key_size : (row + 1) * key_size])
-            value = bytes(values[row * value_size : (row + 1) * value_size])
-            bpf.map_update(map.fd, key, value, flags)
+        raise _refused(map, error, packed_keys, done, rows, flags) from None
 
 
 def delete(map: Map, keys: Iterable[Any]) -> int:
     """Remove the keys of a column, those that exist; return how many did."""
     packed, rows = map.cells.pack_keys(keys)
     view, size = memoryview(packed), map.cells.key.size
+    one = _rows(packed, size)
     done = removed = 0
+    batches = True
     # The kernel stops at the first key that is absent (its count says where): pass over it.
-    while done < rows:
-        try:
-            got = bpf.map_delete_batch(map.fd, view[done * size :], rows - done)
-        except KernelError as error:
-            if error.errno not in batch.UNSUPPORTED:
-                raise
-            one = bytes(view[done * size : (done + 1) * size])
-            got = int(bpf.map_delete(map.fd, one))
-        removed += got
-        done += got + 1 if got < rows - done else got
+    try:
+        while done < rows:
+            if batches:
+                try:
+                    got = bpf.map_delete_batch(map.fd, view[done * size :], rows - done)
+                except KernelError as error:
+                    done += error.evidence.get("done", 0)
+                    removed += error.evidence.get("done", 0)
+                    if error.errno not in batch.UNSUPPORTED:
+                        raise
+                    batches = False
+                    continue
+                done += got + 1
+            else:
+                got = bpf.map_delete(map.fd, one(done))
+                done += 1
+            removed += got
+    except KernelError as error:
+        raise _explained(map, error, key=map.cells.key.unpack(one(done))) from None
     return removed
 
 
@@ -102,13 +142,38 @@ def zero(map: Map) -> None:
         return
     step = max(1, min(entries, batch.CHUNK_BYTES // size))
     nothing, pack = bytes(step * size), map.cells.key.pack
-    for start in range(0, entries, step):
-        rows = min(step, entries - start)
-        keys = b"".join([pack(index) for index in range(start, start + rows)])
-        try:
-            bpf.map_update_batch(map.fd, keys, nothing, rows)
-        except KernelError as error:
-            if error.errno not in batch.UNSUPPORTED:
-                raise
-            for index in range(start, start + rows):
-                bpf.map_update(map.fd, pack(index), nothing[:size])
+    try:
+        for start in range(0, entries, step):
+            rows = min(step, entries - start)
+            keys = b"".join([pack(index) for index in range(start, start + rows)])
+            try:
+                bpf.map_update_batch(map.fd, keys, nothing, rows)
+            except KernelError as error:
+                if error.errno not in batch.UNSUPPORTED:
+                    raise
+                for index in range(start, start + rows):
+                    bpf.map_update(map.fd, pack(index), nothing[:size])
+    except KernelError as error:
+        raise _explained(map, error) from None
+
+
+def _rows(packed: Any, size: int) -> Callable[[int], bytes]:
+    """Return what gives one row of *packed* as bytes."""
+    view = memoryview(packed)
+    return lambda row: bytes(view[row * size : (row + 1) * size])
+
+
+def _explained(map: Map, error: KernelError, *, key: Any = None, flags: int = 0) -> SkepError:
+    from skep.maps.refusal import refused
+
+    return refused(map, error, key, flags=flags)
+
+
+def _refused(map: Map, error: KernelError, keys: Any, row: int, rows: int, flags: int) -> SkepError:
+    """Say which row the kernel refused, and that those before it are stored."""
+    key = map.cells.key.unpack(_rows(keys, map.cells.key.size)(row))
+    found = _explained(map, error, key=key, flags=flags)
+    stored = f"{row} {'row' if row == 1 else 'rows'} of {rows} are stored"
+    message = f"{found.message}; {stored}, row {row} (key {key!r:.60}) is the first that is not"
+    evidence = {**found.evidence, "done": row, "row": row, "rows": rows, "key": key}
+    return type(found)(message, hint=found.hint, **evidence)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import errno
-import os
 
-from skep.errors import KernelError, LoadError, RangeError, SkepError, TypeMismatchError
+from skep.errors import (
+    KernelError,
+    LoadError,
+    RangeError,
+    SkepError,
+    TypeMismatchError,
+    UnsupportedError,
+)
 from skep.kernel.constants import MapFlags, MapType
 from skep.kernel.syscall import page_size
 from skep.maps import kinds
@@ -18,8 +24,6 @@ if TYPE_CHECKING:
     from skep.maps.spec import MapSpec
 
     Misfit = TypeMismatchError | RangeError
-
-_MAX_PIN_NAMES = 8
 
 
 def misfit(error: Misfit, map: str, role: str, *, row: int | None = None) -> Misfit:
@@ -34,6 +38,21 @@ def misfit(error: Misfit, map: str, role: str, *, row: int | None = None) -> Mis
         evidence["row"] = row
     message = f"map {map!r}, {_joined(where, inside)}: {text}"
     return type(error)(message, hint=error.hint, **evidence)
+
+
+def about_padding(map: str, type: int, key: Any) -> str:
+    """Return a hint for a key that is missing: in a hash, padding counts. *key* is its cell."""
+    mask = getattr(key, "mask", None)
+    if type not in kinds.HASHES or mask is None:
+        return ""
+    bits = 8 * key.size - mask().bit_count()
+    if not bits:
+        return ""
+    amount = f"{bits // 8} bytes" if bits > 8 else "a byte" if bits == 8 else "bits"
+    return (
+        f"its keys have {amount} of padding, zero when Python writes them; if a program stores"
+        f" something there, skep map check {map} shows it"
+    )
 
 
 def misfit_of_variable(error: Misfit, variable: str) -> Misfit:
@@ -67,6 +86,13 @@ def _joined(outer: str, inner: str) -> str:
     return f"{outer}.{inner}" if inner and not inner.startswith("[") else outer + inner
 
 
+def keyless(what: str, type: int) -> UnsupportedError:
+    """Make the error for item access to a map without keys; *what* is its name and type."""
+    hint = "read its records with stream()" if type == MapType.RINGBUF else ""
+    message = f"{what} has no keys: items cannot be read or written by key"
+    return UnsupportedError(message, hint=hint, feature="map items")
+
+
 def not_a_column(map: str, what: str, given: Any) -> TypeMismatchError:
     """Make the error for *what* ("keys", "values") that are neither an array nor an iterable."""
     return TypeMismatchError(
@@ -91,30 +117,6 @@ def not_a_mapping(map: str, given: Any) -> TypeMismatchError:
     )
 
 
-def no_pin(path: str, error: KernelError) -> KernelError:
-    """Add to an ENOENT of BPF_OBJ_GET what is pinned in that folder."""
-    if error.errno != errno.ENOENT:
-        return error
-    from difflib import get_close_matches
-
-    folder, name = os.path.split(os.path.abspath(path))
-    try:
-        there = sorted(os.listdir(folder))
-    except OSError as problem:
-        hint = f"the folder {folder} cannot be read: {problem.strerror}"
-    else:
-        close = get_close_matches(name, there, 3, 0.6)
-        listed = ", ".join(there[:_MAX_PIN_NAMES])
-        hint = f"nothing is pinned in {folder}; Map.pin(path) makes a pin"
-        if close:
-            hint = f"did you mean {', '.join(f'{folder}/{one}' for one in close)}?"
-        elif there:
-            hint = f"in {folder} there {'is' if len(there) == 1 else 'are'} {listed}"
-    return KernelError(
-        f"no map is pinned at {path}", **{**error.evidence, "hint": hint, "call": "BPF_OBJ_GET"}
-    )
-
-
 # Creating a map
 
 
@@ -129,6 +131,14 @@ def refused(spec: MapSpec, error: KernelError) -> LoadError:
     }  # fmt: skip
     mistake = _mistake(spec) if error.errno == errno.EINVAL else None
     if mistake is None:
+        from skep.maps import mistakes
+
+        mistake = mistakes.mistake(spec, error.errno or 0)
+    if mistake is None and error.errno == errno.EINVAL and _unknown(spec.type):
+        message = f"map {spec.name!r} cannot be created: this kernel has no maps of type"
+        message += f" {kinds.type_name(spec.type)}"
+        return LoadError(message, hint="it is older than they are", **evidence)
+    if mistake is None:
         return LoadError(f"{error.message} ({shape})", hint=error.hint, **evidence)
     what, given, expected, hint = mistake
     message = (
@@ -136,6 +146,18 @@ def refused(spec: MapSpec, error: KernelError) -> LoadError:
         f" {what} must be {expected}, not {given}"
     )
     return LoadError(message, hint=hint, expected=expected, given=given, **evidence)
+
+
+def _unknown(type: int) -> bool:
+    """Whether the kernel's own BTF lists its map types, and not this one."""
+    from skep.btf.kernel import kernel_btf
+    from skep.btf.types import Enum, Kind
+
+    try:
+        found = kernel_btf().find_type("bpf_map_type", Kind.ENUM)
+    except SkepError:
+        return False
+    return isinstance(found, Enum) and all(number != type for _, number in found.values)
 
 
 def _mistake(spec: MapSpec) -> tuple[str, Any, str, str] | None:

@@ -8,6 +8,12 @@ from __future__ import annotations
 
 from skep.kernel.constants import MapType, name_of
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skep.maps.map import Map
+
 PER_CPU = frozenset(
     {
         MapType.PERCPU_HASH,
@@ -69,6 +75,30 @@ DESCRIPTORS = frozenset(
 )
 """Written as a file descriptor, read as an id (or not at all)."""
 
+STORAGES = frozenset(
+    {
+        MapType.SK_STORAGE,
+        MapType.INODE_STORAGE,
+        MapType.TASK_STORAGE,
+        MapType.CGRP_STORAGE,
+    }
+)
+"""A value for each object of a kind; user space names the object by a descriptor."""
+
+COMPLETED = STORAGES | DESCRIPTORS | {
+    MapType.STACK_TRACE,
+    MapType.DEVMAP,
+    MapType.DEVMAP_HASH,
+    MapType.CPUMAP,
+    MapType.XSKMAP,
+    MapType.SOCKMAP,
+    MapType.SOCKHASH,
+    MapType.REUSEPORT_SOCKARRAY,
+    MapType.CGROUP_STORAGE,
+    MapType.PERCPU_CGROUP_STORAGE,
+}
+"""What `skep.maps.complete` fills in before the map is created."""
+
 PER_CPU_ENTRIES = frozenset({MapType.PERF_EVENT_ARRAY, MapType.CPUMAP})
 """`max_entries` 0 means one entry for each possible CPU."""
 
@@ -90,6 +120,67 @@ NO_TYPES = frozenset(
     }
 )
 """The kernel refuses key and value BTF on these (no ``map_check_btf`` that would accept it)."""
+
+
+# Where the class for a map type lives, when it is not `Map` itself: module of this room, class.
+_CLASSES: dict[int, tuple[str, str]] = {
+    MapType.USER_RINGBUF: ("user_ring", "UserRingBuffer"),
+    MapType.TASK_STORAGE: ("storage", "TaskStorage"),
+    MapType.INODE_STORAGE: ("storage", "InodeStorage"),
+    MapType.SK_STORAGE: ("storage", "SocketStorage"),
+    MapType.CGRP_STORAGE: ("storage", "CgroupStorage"),
+    MapType.CGROUP_STORAGE: ("cgroup_storage", "AttachedStorage"),
+    MapType.PERCPU_CGROUP_STORAGE: ("cgroup_storage", "AttachedStorage"),
+    MapType.DEVMAP: ("devices", "DeviceMap"),
+    MapType.DEVMAP_HASH: ("devices", "DeviceMap"),
+    MapType.CPUMAP: ("devices", "CpuMap"),
+    MapType.XSKMAP: ("sockets", "XskMap"),
+    MapType.SOCKMAP: ("sockets", "SocketMap"),
+    MapType.SOCKHASH: ("sockets", "SocketMap"),
+    MapType.REUSEPORT_SOCKARRAY: ("sockets", "ReuseportArray"),
+    MapType.ARRAY: ("array", "ArrayMap"),
+    MapType.PERCPU_ARRAY: ("array", "ArrayMap"),
+    MapType.QUEUE: ("queue", "Queue"),
+    MapType.STACK: ("queue", "Queue"),
+    MapType.BLOOM_FILTER: ("bloom", "BloomFilter"),
+    MapType.LPM_TRIE: ("lpm", "LpmTrie"),
+    MapType.ARRAY_OF_MAPS: ("nested", "MapOfMaps"),
+    MapType.HASH_OF_MAPS: ("nested", "MapOfMaps"),
+    MapType.PROG_ARRAY: ("programs", "ProgramArray"),
+    MapType.PERF_EVENT_ARRAY: ("perf_events", "PerfEventArray"),
+    MapType.CGROUP_ARRAY: ("cgroups", "CgroupArray"),
+    MapType.STACK_TRACE: ("stack_traces", "StackTraces"),
+    MapType.ARENA: ("arena", "Arena"),
+    MapType.STRUCT_OPS: ("operations", "StructOpsMap"),
+}
+
+
+def map_class(type: int) -> type[Map[Any, Any]]:
+    """Return the class for maps of this *type*, imported when it is first needed."""
+    module, name = _CLASSES.get(type, ("map", "Map"))
+    # Not importlib.import_module: importing importlib and what it needs costs 0.4 ms.
+    found: Any = getattr(__import__(f"skep.maps.{module}", fromlist=("",)), name)
+    return found  # type: ignore[no-any-return]
+
+
+def type_called(name: str) -> MapType:
+    """Return the map type called *name*: "hash", "LRU_HASH", "lpm-trie", "BPF_MAP_TYPE_ARRAY"."""
+    word = name.upper().replace("-", "_").removeprefix("BPF_MAP_TYPE_")
+    found = MapType.__members__.get(word)
+    if found is not None:
+        return found
+    from difflib import get_close_matches
+
+    from skep.errors import NotFoundError
+
+    known = [each.lower() for each in MapType.__members__]
+    close = get_close_matches(word.lower(), known, 3, 0.5)
+    raise NotFoundError(
+        f"{name!r} is no type of map",
+        hint=f"did you mean {', '.join(close)}?" if close else f"there are {', '.join(known)}",
+        name=name,
+        where="map types",
+    )
 
 
 def entries(count: int) -> str:

@@ -3,17 +3,112 @@
 from __future__ import annotations
 
 import errno
+import os
 
-from skep.errors import KernelError, LoadError
+from skep.errors import KernelError, TypeMismatchError
 from skep.kernel import bpf
 from skep.maps import kinds
-from skep.maps.spec import MapSpec, kernel_name
+from skep.maps.spec import MapSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
     from skep.btf.btf import Btf
     from skep.kernel.bpf.info import MapInfo
     from skep.kernel.fd import FD
+    from skep.maps.live import LiveMap
+
+    M = TypeVar("M", bound=LiveMap)
+
+_ROOM = "skep.maps."
+
+
+def opened(cls: type[M], path: str, expect: MapSpec | None, flags: int) -> M:
+    """Open the map pinned at *path*; see `Map.from_pin`."""
+    try:
+        fd = bpf.obj_get(path, flags)
+    except KernelError as error:
+        from skep.maps.pin_failure import no_pin
+
+        raise no_pin(path, error) from error
+    made = taken_over(cls, fd)
+    made.fd.what = f"map {made.name!r} pinned at {path}"
+    if expect is None:
+        return made
+    from skep.maps.compare import check
+
+    try:
+        check(made.fd, expect, f"pinned at {path}")
+    except BaseException:
+        made.close()
+        raise
+    made.spec = typed(made.spec, expect)
+    return made
+
+
+def by_id(cls: type[M], id: int, flags: int) -> M:
+    """Open the map *id*; see `Map.from_id`."""
+    return taken_over(cls, bpf.fd_by_id("map", id, flags=flags))
+
+
+def taken_over(cls: type[M], fd: FD) -> M:
+    """Make the live map of *fd*, which is closed when that fails; see `Map.from_fd`."""
+    try:
+        _check_is_map(fd)
+        spec = spec_of(fd)
+        fd.what = f"map {spec.name!r}" if spec.name else "an unnamed map"
+        return class_for(cls, spec)(fd, spec)
+    except BaseException:
+        fd.close()
+        raise
+
+
+def _check_is_map(fd: FD) -> None:
+    """Raise `TypeMismatchError` for the descriptor of something else, where /proc tells.
+
+    The kernel describes any object to who asks about it, and a program is no map.
+    """
+    try:
+        link = os.readlink(f"/proc/self/fd/{fd.fileno()}")
+    except OSError:
+        return
+    if link == "anon_inode:bpf-map":
+        return
+    what = {"anon_inode:bpf-prog": "a program", "anon_inode:bpf_link": "a link"}.get(link, link)
+    raise TypeMismatchError(
+        f"{fd.what.replace('object', 'what is', 1)} is {what}, not a map",
+        expected="a map",
+        given=what,
+    )
+
+
+def class_for(cls: type[M], spec: MapSpec) -> type[M]:
+    """Return the class for *spec*: *cls*, or the one under it that its type has."""
+    kind: type[Any] = kinds.map_class(spec.type)
+    if issubclass(kind, cls):
+        return kind
+    # A class of somebody else, made from that of this room for the type, is as good.
+    if next(each for each in cls.__mro__ if each.__module__.startswith(_ROOM)) is kind:
+        return cls
+    raise TypeMismatchError(
+        f"map {spec.name!r} is a {kinds.type_name(spec.type)}, which is a {kind.__name__},"
+        f" not a {cls.__name__}",
+        hint="Map.from_fd(), from_id() and from_pin() open maps of any type",
+        expected=cls.__name__,
+        given=kind.__name__,
+        map=spec.name,
+    )
+
+
+def typed(found: MapSpec, expect: MapSpec) -> MapSpec:
+    """Return the spec of a map as it was *found*, with the name and the types of *expect*."""
+    return found.copy(
+        name=expect.name,
+        btf=expect.btf,
+        key_type_id=expect.key_type_id,
+        value_type_id=expect.value_type_id,
+    )
 
 
 def spec_of(fd: FD) -> MapSpec:
@@ -27,62 +122,60 @@ def spec_of(fd: FD) -> MapSpec:
         max_entries=info.max_entries,
         flags=info.flags,
         extra=info.extra,
-        btf=_btf(info.btf_id, info.name) if info.btf_id else None,
+        btf=btf_of(info) if info.btf_id else None,
         key_type_id=info.btf_key_type_id,
         value_type_id=info.btf_value_type_id,
     )
 
 
-def _btf(id: int, name: str) -> Btf:
+def btf_of(info: MapInfo) -> Btf:
+    """Return the BTF that a map was created with, as the kernel has it."""
     from skep.btf.btf import Btf
     from skep.kernel.bpf.info import btf_data
 
-    with bpf.fd_by_id("btf", id) as fd:
-        return Btf.from_bytes(btf_data(fd), name=f"map {name!r}")
+    with bpf.fd_by_id("btf", info.btf_id) as fd:
+        return Btf.from_bytes(btf_data(fd), name=f"map {info.name!r}")
 
 
 def open_compatible(path: str, spec: MapSpec) -> FD | None:
-    """Open the map pinned at *path* if there is one; `LoadError` listing how it differs.
-
-    Type, sizes, entries and flags must agree, as for libbpf. Maps that the kernel gives more
-    entries than asked for (LRU, rounded up to the CPUs) are not compared in that.
-    """
+    """Open the map pinned at *path* if there is one; `LoadError` listing how it differs."""
     try:
         fd = bpf.obj_get(path)
     except KernelError as error:
         if error.errno == errno.ENOENT:
             return None
         raise
+    from skep.maps.compare import check
+
     try:
-        _compare(path, spec, bpf.map_info(fd))
+        check(fd, spec, f"pinned at {path}")
     except BaseException:
         fd.close()
         raise
+    fd.what = f"map {spec.name!r} pinned at {path}"
     return fd
 
 
-def _compare(path: str, spec: MapSpec, info: MapInfo) -> None:
-    ring = spec.type in kinds.RINGS
-    wanted = {
-        "type": (kinds.type_name(spec.type), kinds.type_name(info.type)),
-        "key size": (0 if ring else spec.key_size, info.key_size),
-        "value size": (0 if ring else spec.value_size, info.value_size),
-        "entries": (spec.max_entries or info.max_entries, info.max_entries),
-        "flags": (hex(spec.flags), hex(info.flags)),
-    }
-    differences = [
-        f"{what} {there}, expected {here}"
-        for what, (here, there) in wanted.items()
-        if here != there
-    ]
-    if differences:
-        message = f"the map pinned at {path} is another than {spec.name!r}: "
-        raise LoadError(
-            message + "; ".join(differences),
-            errno=errno.EEXIST,
-            hint="unpin it, or rename this map",
-            call="BPF_OBJ_GET",
-            name=kernel_name(spec.name),
-            kind="map",
-            differences=differences,
-        )
+def pin(map: LiveMap, path: str) -> None:
+    """Pin *map* at *path*; see `Map.pin`."""
+    try:
+        bpf.obj_pin(map.fd, path)
+    except KernelError as error:
+        from skep.maps.pin_failure import not_pinned
+
+        raise not_pinned(map, path, error) from error
+
+
+def unpin(map: LiveMap, path: str) -> None:
+    """Remove the pin *path* if it is one of *map*; see `Map.unpin`."""
+    from skep.maps import pin_failure
+
+    own = map.info.id
+    try:
+        with bpf.obj_get(path) as fd:
+            there = bpf.map_info(fd)
+    except KernelError as error:
+        raise pin_failure.no_pin(path, error) from error
+    if there.id != own:
+        raise pin_failure.pin_of_another(map, path, there)
+    os.unlink(path)

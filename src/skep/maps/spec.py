@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-
-from skep.errors import KernelError, PrivilegeError, RangeError
-from skep.kernel.constants import MapType
 from skep.maps import kinds
 
 TYPE_CHECKING = False
@@ -38,7 +34,11 @@ def kernel_name(name: str) -> str:
 class MapSpec:
     """A map as plain data. Every attribute may be changed until `create()`.
 
-    Sizes are in bytes. *type* is a `MapType` or its number; *flags* are `MapFlags`.
+    *type* is a `MapType`, its number, or its name ("hash"). *key* and *value* describe the types in
+    Python, see `skep.btf.declare`: a C name ("u32", "char[16]"), a ctypes class, a NumPy dtype, a
+    `Record` subclass or a dataclass; they give `btf`, the type ids and the sizes.
+
+    Sizes are in bytes, *flags* are `MapFlags`.
     *key_type_id* and *value_type_id* are type ids in *btf* (0 = not declared); on a ring buffer
     the value type names the record and is not given to the kernel. *contents* is the initial
     value of a data-section map, *frozen* makes it read-only to user space after that.
@@ -72,7 +72,9 @@ class MapSpec:
         self,
         *,
         name: str,
-        type: int,
+        type: int | str,
+        key: Any = None,
+        value: Any = None,
         key_size: int = 0,
         value_size: int = 0,
         max_entries: int = 0,
@@ -91,7 +93,13 @@ class MapSpec:
         tags: Sequence[str] = (),
     ) -> None:
         self.name = name
-        self.type = type
+        self.type: int = kinds.type_called(type) if isinstance(type, str) else type
+        if key is not None or value is not None:
+            from skep.btf.declare import declare
+
+            btf, key_type_id, value_type_id = declare(key, value, f"map {name!r}")
+            key_size = btf.size_of(key_type_id) if key_type_id else key_size
+            value_size = btf.size_of(value_type_id) if value_type_id else value_size
         self.key_size = key_size
         self.value_size = value_size
         self.max_entries = max_entries
@@ -127,107 +135,15 @@ class MapSpec:
     ) -> Map:
         """Create the map in the kernel, fill in `contents`, freeze it if asked; return it live.
 
-        *btf_fd* is `btf` loaded into the kernel; without it the map has no type information
-        there (the returned `Map` is typed all the same). Where the kernel refuses the types of
-        a map, the map is created again without them, as libbpf does. With ``pinning="by_name"``
-        an existing pin ``<pin_root>/<name>`` of the same shape is opened instead. *token* delegates
-        the right to create it.
+        The result has the class for its type: a `Queue` for a queue. *btf_fd* is `btf` loaded into
+        the kernel, which is done here when it is not given. Where the kernel refuses the types of
+        a map, the map is created without them (and the returned one is typed all the same). With
+        ``pinning="by_name"`` an existing pin ``<pin_root>/<name>`` of the same shape is opened
+        instead. *token* delegates the right to create it.
 
-        Raises `LoadError` naming the map, `PrivilegeError` without CAP_BPF, and `RangeError` when
-        `contents` has the wrong length.
+        Raises `LoadError` naming the map, `PrivilegeError` without CAP_BPF, `RangeError` when
+        `contents` has the wrong length, and what `Map.pin` raises.
         """
-        from skep.maps.map import Map
+        from skep.maps.creation import create
 
-        arena = self.type == MapType.ARENA
-        if self.contents is not None and len(self.contents) != self.value_size and not arena:
-            message = (
-                f"map {self.name!r} has {len(self.contents)} bytes of contents, "
-                f"expected its value size, {self.value_size}"
-            )
-            raise RangeError(message)
-        path = f"{pin_root}/{self.name}"
-        if self.pinning == "by_name":
-            from skep.maps.pins import open_compatible
-
-            pinned = open_compatible(path, self)
-            if pinned is not None:
-                return Map(pinned, self)
-        spec = self if self.max_entries else self.copy(max_entries=self._default_entries())
-        live = Map(spec.create_bare(btf_fd, token), spec)
-        try:
-            if arena:
-                live.memory()  # the kernel wants to know its address before it loads programs
-            if self.contents is not None and any(self.contents):
-                live.write_contents(bytes(self.contents))
-            if self.frozen:
-                live.freeze()
-            if self.pinning == "by_name":
-                live.pin(path)
-        except BaseException:
-            live.close()
-            raise
-        return live
-
-    def create_bare(self, btf_fd: FD | None, token: FD | None = None) -> FD:
-        """Create the map and nothing more; types only where the kernel takes them."""
-        from skep.kernel import bpf
-
-        inner = self.inner.create_bare(btf_fd, token) if self.inner is not None else None
-        try:
-            typed = btf_fd is not None and (self.key_type_id or self.value_type_id)
-            ring = self.type in kinds.RINGS
-            plain: dict[str, Any] = {
-                "type": self.type,
-                "key_size": 0 if ring else self.key_size,
-                "value_size": 0 if ring else self.value_size,
-                "max_entries": self.max_entries or self._default_entries(),
-                "flags": int(self.flags),
-                "name": kernel_name(self.name),
-                "inner_map_fd": inner,
-                "numa_node": self.numa_node,
-                "map_extra": self.extra,
-                "token_fd": token,
-            }
-            if typed and self.type not in kinds.NO_TYPES:
-                types: dict[str, Any] = {
-                    "btf_fd": btf_fd,
-                    "btf_key_type_id": self.key_type_id,
-                    "btf_value_type_id": self.value_type_id,
-                }
-                try:
-                    return bpf.map_create(**plain, **types)
-                except KernelError as error:
-                    # Types are an extra: a kernel that refuses these (EINVAL, ENOTSUPP) or this
-                    # user (EPERM from an older kernel) may well take the map without them.
-                    if error.errno not in (errno.EINVAL, errno.EPERM, errno.ENOTSUP, 524):
-                        raise
-            try:
-                return bpf.map_create(**plain)
-            except KernelError as error:
-                if error.errno not in (errno.EINVAL, errno.E2BIG) or _takes_names():
-                    raise
-                return bpf.map_create(**{**plain, "name": ""})
-        except PrivilegeError:
-            raise
-        except KernelError as error:
-            from skep.maps.failure import refused
-
-            raise refused(self, error) from error
-        finally:
-            if inner is not None:
-                inner.close()
-
-    def _default_entries(self) -> int:
-        """Return the entries that ``max_entries`` 0 stands for."""
-        if self.type not in kinds.PER_CPU_ENTRIES:
-            return 0
-        from skep.kernel.cpus import possible_cpus
-
-        return possible_cpus()
-
-
-def _takes_names() -> bool:
-    """Whether the kernel knows names of maps (Linux 4.15)."""
-    from skep.kernel.features import available
-
-    return available("object_names")
+        return create(self, btf_fd, pin_root, token)

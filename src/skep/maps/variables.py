@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sys import byteorder
+
 from skep.errors import (
     KernelError,
     RangeError,
@@ -10,27 +12,32 @@ from skep.errors import (
     UnsupportedError,
 )
 from skep.kernel import bpf
+from skep.maps.generic import Generic, V
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    import numpy as np
+
     from skep.maps.cells import Cell
     from skep.maps.map import Map
 
 
+_WORDS = {2: "H", 4: "I", 8: "Q"}  # one byte is one in any case
 _SHOWN = 200  # characters of a value in a repr; arrays can be long
 
 
-class Variable:
+class Variable(Generic[V]):
     """One variable of a data section: `value` reads and writes it while programs run.
 
     *map* is the section's array map, *offset* and *codec*.size say which of its bytes. Through
-    shared memory where the kernel maps arrays (Linux 5.5): no system call, and aligned integers
-    of 1, 2, 4 or 8 bytes are read and written in one machine access, so never torn; larger
-    values may be. Elsewhere the whole section is looked up, and stored for a write, which can
-    undo what a program wrote to another variable in between: writing then is refused unless
-    it is the section's only variable. Threads may share one.
+    shared memory where the kernel maps arrays (Linux 5.5): no system call. Aligned variables of
+    1, 2, 4 or 8 bytes are read and written in one machine access, so never torn; larger values
+    may be, and a struct is as old as the moment each of its members is copied. Of two variables
+    nothing says which is newer. Elsewhere the whole section is looked up, and stored for a
+    write, which can undo what a program wrote to another variable in between: writing then is
+    refused unless it is the section's only variable. Threads may share one.
     """
 
     __slots__ = ("_codec", "_map", "_offset", "name")
@@ -58,18 +65,16 @@ class Variable:
         return f"<{place} = {shown if len(shown) <= _SHOWN else shown[:_SHOWN] + '...'}>"
 
     @property
-    def value(self) -> Any:
+    def value(self) -> V:
         """The value now, typed by BTF; `ClosedError` once the object is closed."""
         self._map.fileno()
-        mapping = self._map.memory()
-        if mapping is not None:
-            # bytes() copies 1, 2, 4 and 8 bytes with one load each (memcpy of both C libraries
-            # does), where struct would read byte by byte.
-            end = self._offset + self._codec.size
-            return self._codec.unpack(bytes(mapping.view[self._offset : end]))
+        cell = self._shared()
+        if cell is not None:
+            # One item: for 1, 2, 4 and 8 bytes that is one load (see `_shared`).
+            return self._codec.unpack(_bytes_of(cell))  # type: ignore[no-any-return]
         section = bytearray(self._map.spec.value_size)
         bpf.map_lookup(self._map.fd, bytes(4), section)
-        return self._codec.unpack(section, self._offset)
+        return self._codec.unpack(section, self._offset)  # type: ignore[no-any-return]
 
     @value.setter
     def value(self, value: Any) -> None:
@@ -80,14 +85,19 @@ class Variable:
 
             raise misfit_of_variable(error, self.name) from None
         self._map.fileno()
-        end = self._offset + len(packed)
         if self._map.spec.frozen:
             message = f"variable {self.name!r} is constant: {self._map.name!r} is frozen"
             hint = "set it on the spec, before load()"
             raise UnsupportedError(message, hint=hint, feature="write to a constant")
-        mapping = self._map.memory()
-        if mapping is not None:
-            mapping.view[self._offset : end] = packed
+        cell = self._shared()
+        if cell is not None:
+            if cell.readonly:
+                message = f"variable {self.name!r} cannot be written: {self._map.name!r} is mapped"
+                raise UnsupportedError(f"{message} read-only", feature="write to a constant")
+            if cell.format == "B":
+                cell[:] = packed
+            else:
+                cell[0] = int.from_bytes(packed, byteorder)
             return
         section = bytearray(self._map.spec.value_size)
         if len(packed) != len(section):
@@ -101,3 +111,54 @@ class Variable:
         except KernelError as error:
             error.evidence["variable"] = self.name
             raise
+
+    def view(self) -> np.ndarray[Any, Any]:
+        """Return the variable's memory as a live NumPy array, of its dtype and shape.
+
+        For ``__u64 counts[8]`` an array of 8 u64 that changes as programs count; for a scalar or
+        struct an array of no dimensions, read with ``[()]``. Read-only when the section is frozen.
+        It stays valid when the object is closed. `UnsupportedError` where the section is not
+        mapped, or the type has no dtype.
+        """
+        import numpy as np
+
+        self._map.fileno()
+        mapping = self._map.memory()
+        if mapping is None:
+            raise UnsupportedError(
+                f"variable {self.name!r} has no view: {self._map.name!r} is not mapped",
+                hint="the kernel maps arrays since Linux 5.5",
+                feature="array mmap",
+            )
+        dtype = getattr(self._codec, "dtype", None)
+        if dtype is None:
+            message = f"variable {self.name!r} has no view: its type has no NumPy dtype"
+            raise UnsupportedError(message, hint="read its value", feature="columns")
+        end = self._offset + self._codec.size
+        live: np.ndarray[Any, Any] = np.ndarray((), dtype, buffer=mapping.view[self._offset : end])
+        return live
+
+    def _shared(self) -> memoryview | None:
+        """Return the bytes in shared memory, None where there is none.
+
+        Aligned bytes of one machine word are one item of that size: a memoryview copies an item
+        with a memcpy of constant size (``unpack_single``, ``pack_single`` in CPython's
+        Objects/memoryobject.c), which compilers make one load or store of, where a slice is
+        copied by a call that may go byte by byte.
+        """
+        mapping = self._map.memory()
+        if mapping is None:
+            return None
+        size, at = self._codec.size, self._offset
+        cell = mapping.view[at : at + size]
+        if size in _WORDS and at % size == 0:
+            return cell.cast(_WORDS[size])  # type: ignore[call-overload, no-any-return]
+        return cell
+
+
+def _bytes_of(cell: memoryview) -> bytes:
+    """Return the content of `Variable._shared`, read with one load where it is one item."""
+    if cell.format == "B":
+        return bytes(cell)
+    number: int = cell[0]
+    return number.to_bytes(cell.itemsize, byteorder)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from _collections_abc import Mapping  # collections.abc imports all of collections: 2 ms
 
 from skep.errors import ClosedError
+from skep.kernel.owner import Owner, caller, place
 from skep.object.spec import Named, counted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
     from typing import Any, Self
 
     from skep.btf.target import Target
@@ -88,7 +88,7 @@ class LiveVariables(Mapping[str, "Variable"]):
         return f"<Live{repr(self._specs)[1:]}"
 
 
-class Object:
+class Object(Owner):
     """A loaded object: owns its programs, its maps, and the links that `attach()` makes.
 
     A context manager; `close()` detaches, then closes everything. `programs` and `maps` are dicts
@@ -103,6 +103,7 @@ class Object:
     __slots__ = (
         "_closed",
         "_links",
+        "_opened",
         "borrowed",
         "btf_error",
         "btf_fd",
@@ -125,6 +126,7 @@ class Object:
         self.target: Target | None = None
         self._links: list[Links] = []
         self.borrowed: set[str] = set()
+        self._opened = caller()
         self._closed = False
 
     @property
@@ -193,18 +195,9 @@ class Object:
             raise ClosedError(f"object {self.name} is closed")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
+    def _held(self) -> str:
+        return f"object {self.name}"
 
-    def __del__(self) -> None:
-        if not self._closed:
-            import warnings
-
-            message = f"object {self.name} was never closed"
-            warnings.warn(message, ResourceWarning, stacklevel=2, source=self)
-            self.close()
+    def _place(self) -> str:
+        where = place(self._opened)
+        return f"; it was loaded at {where}" if where else ""

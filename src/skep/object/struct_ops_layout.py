@@ -14,7 +14,7 @@ from skep.btf import types as t
 from skep.btf.types import Kind
 from skep.errors import KernelError, PrivilegeError, RelocationError, UnsupportedError
 from skep.kernel import bpf
-from skep.maps.map import Map
+from skep.maps import kinds
 from skep.maps.spec import MapSpec, kernel_name
 from skep.maps.struct_ops import StructOpsSpec, is_function
 from skep.object.core_types import essential_name
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from skep.btf.btf import Btf
     from skep.kernel.fd import FD
+    from skep.maps.map import Map
     from skep.programs.program import Program
 
 PREFIX = "bpf_struct_ops_"
@@ -93,7 +94,7 @@ class Operations:
             from skep.maps.failure import refused
 
             raise refused(live, error) from error
-        return Map(fd, live)
+        return kinds.map_class(live.type)(fd, live)
 
     def filled(self, programs: Mapping[str, Program]) -> bytes:
         """Return the value with the descriptors of those of *programs* that are in it."""

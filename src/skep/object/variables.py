@@ -23,16 +23,17 @@ class VariableSpec:
     `value` reads and writes its initial value, typed by BTF.
     """
 
-    __slots__ = ("_btf", "_map", "name", "offset", "section", "size", "type_id")
+    __slots__ = ("_btf", "_map", "_var_id", "name", "offset", "section", "size", "type_id")
 
     def __init__(
-        self, name: str, map: MapSpec, btf: Btf, type_id: int, offset: int, size: int
+        self, name: str, map: MapSpec, btf: Btf, variable: t.Var, offset: int, size: int
     ) -> None:
         self.name = name
         self.section = map.name
         self.offset = offset
         self.size = size
-        self.type_id = type_id
+        self.type_id = variable.type_id
+        self._var_id = variable.id
         self._map = map
         self._btf = btf
 
@@ -45,11 +46,16 @@ class VariableSpec:
         return self._map.frozen
 
     @property
+    def btf(self) -> Btf:
+        """The types that `type_id` is a number in."""
+        return self._btf
+
+    @property
     def codec(self) -> Codec:
         """The codec of its type; `UnsupportedError` or `BtfError` for a type that has none."""
         from skep.btf.codec import codec
 
-        return codec(self._btf, self.type_id)
+        return codec(self._btf, self._var_id)  # which may be tagged, as its type may
 
     @property
     def value(self) -> Any:
@@ -122,7 +128,7 @@ def read_variables(maps: Mapping[str, MapSpec], btf: Btf | None, object_name: st
             if size != btf.size_of(variable.type_id):
                 continue  # cut short or padded: no typed access
             name = variable.name
-            found.setdefault(name, VariableSpec(name, spec, btf, variable.type_id, offset, size))
+            found.setdefault(name, VariableSpec(name, spec, btf, variable, offset, size))
     return Variables(found, object_name)
 
 

@@ -15,6 +15,8 @@ from collections import deque
 from time import monotonic, sleep
 
 from skep.errors import ClosedError, RangeError, SkepError
+from skep.generic import Generic
+from skep.kernel.owner import Owner
 from skep.streams import decode
 from skep.streams.ring import Ring
 from skep.streams.stats import StreamStats
@@ -22,13 +24,18 @@ from skep.streams.stats import StreamStats
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any, Self
+    from typing import Any
 
     import numpy as np
+    from typing_extensions import TypeVar
 
     from skep.kernel.fd import FD
 
+    R = TypeVar("R", default=Any)
+
     Batch = np.ndarray[Any, Any]
+else:
+    R = None
 
 DRAIN_BYTES = 16 << 20
 """Bytes of one batch at most, so that a huge ring does not double its memory."""
@@ -51,8 +58,8 @@ MIXED_ENOUGH = 64
 """A uniform run of so many records is delivered by itself; shorter ones are gathered."""
 
 
-class RingBuffer:
-    """Reader of one ring buffer map; `Map.stream` makes it.
+class RingBuffer(Owner, Generic[R]):
+    """Reader of one ring buffer map; `Map.stream` makes it. R is what its records are.
 
     Iterating gives batches, NumPy structured arrays of at least one record, until the stream is
     closed. `read` gives one batch, `records` one `Record` at a time, `read_raw` bytes.
@@ -160,7 +167,7 @@ class RingBuffer:
         """Return the payloads that are there, whole and undecoded; else as `read`."""
         return self._next(self._take_raw, timeout) or []
 
-    def records(self) -> Iterator[Any]:
+    def records(self) -> Iterator[R]:
         """Yield the records one at a time: `Record`, or `bytes` when there is no type.
 
         Needs no NumPy. A record that was not asked for yet stays with the stream.
@@ -395,19 +402,8 @@ class RingBuffer:
         wake, self._wake = self._wake, -1
         os.close(wake)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if not self._closed:
-            import warnings
-
-            message = f"the stream of ring buffer {self.name!r} was never closed"
-            warnings.warn(message, ResourceWarning, stacklevel=2, source=self)
-            self.close()
+    def _held(self) -> str:
+        return f"the stream of ring buffer {self.name!r}"
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"{self._ring.size} bytes"

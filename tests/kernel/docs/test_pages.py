@@ -15,15 +15,20 @@ from page_drivers import DRIVERS
 PAGES = [
     "getting-started",
     "maps",
+    "map-types",
+    "bindings",
     "streams",
     "attaching",
     "errors",
     "tools",
     "commands",
     "btf",
+    "layout",
     "externs",
     "assembler",
     "loading",
+    "types",
+    "misreadings",
 ]
 
 PIN = "/sys/fs/bpf/callers_of_the_docs"

@@ -51,7 +51,7 @@ char LICENSE[] SEC("license") = "GPL";
 # `_ctypes` stands for ctypes, see skep.kernel.native. The other costly ones that crept in before:
 # enum, collections, functools, array, mmap, bisect, contextlib, importlib, warnings. Each costs
 # 0.2 to 3 ms; libbpf's whole load takes 16.
-OUTSIDE = {"__future__", "_ctypes", "_struct", "errno", "itertools", "struct"}
+OUTSIDE = {"__future__", "_ctypes", "_operator", "_struct", "errno", "itertools", "struct"}
 
 # What only some objects, failures, or users of a loaded object need.
 ON_DEMAND = {
@@ -89,7 +89,7 @@ def test_loading_imports_little(path: Path) -> None:
     assert outside == OUTSIDE
     assert not {name for name in found for late in ON_DEMAND if f"{name}.".startswith(f"{late}.")}
     # Another module costs 0.1 to 0.3 ms. Is it needed by every object? Then raise the number.
-    assert len(found - outside) <= 60
+    assert len(found - outside) <= 64
 
 
 def test_parsing_asks_no_kernel(path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from skep.errors import BtfError, NotFoundError
 from skep.kernel.constants import MapFlags, MapType
 from skep.kernel.cpus import possible_cpus
+from skep.maps.nested import MapOfMaps
 from skep.maps.spec import MapSpec
 from skep.object.spec import ObjectSpec
 
@@ -175,12 +176,15 @@ SEC("socket") int jumps_there(struct __sk_buff *skb)
     with spec.load() as live:
         assert live.programs["jumps_there"].test_run().retval == 77
         assert dict(live.maps["hidden"].items()) == {0: 0, 1: 99}
-        assert live.maps["outer"][0] == live.maps["shown"].id.to_bytes(4, "little")
+        outer, by_hash = live.maps["outer"], live.maps["by_hash"]
+        assert isinstance(outer, MapOfMaps)
+        assert isinstance(by_hash, MapOfMaps)
+        assert outer.ids() == {0: live.maps["shown"].id, 3: live.maps["hidden"].id}
         with MapSpec(
             name="more", type=MapType.HASH, key_size=8, value_size=16, max_entries=3
         ).create() as more:
-            live.maps["by_hash"][5] = more
-            assert live.maps["by_hash"][5] == more.id.to_bytes(4, "little")
+            by_hash[5] = more
+            assert by_hash.ids() == {5: more.id}
     spec.programs["target"].autoload = False
     with spec.load() as live:  # an empty slot: the tail call falls through
         assert live.programs["jumps_there"].test_run().retval == 1

@@ -110,7 +110,7 @@ def test_enums(world: World) -> None:
 
 def event(world: World) -> int:
     comm = world.array(world.char, 16)
-    address = world.b.struct("address", 8, [("ip", world.be32, 0), ("port", world.s16, 32)])
+    address = world.b.struct("address", 8, [("id", world.be32, 0), ("port", world.s16, 32)])
     return world.b.struct(
         "event",
         40,
@@ -125,16 +125,16 @@ def test_a_record(world: World) -> None:
     )
     value: Any = made.unpack(data)
     assert issubclass(type(value), Record)
-    assert (value.pid, value.ok, value.comm, value.at.ip, value.at.port) == (
+    assert (value.pid, value.ok, value.comm, value.at.id, value.at.port) == (
         *(7, True, "bash", 0x7F000001, -5),
     )
     _, _, _, at = value
     assert value == (7, True, "bash", at)
     assert repr(value) == (
         "struct event {.pid = 7, .ok = True, .comm = 'bash',"
-        " .at = struct address {.ip = 2130706433, .port = -5}}"
+        " .at = struct address {.id = 2130706433, .port = -5}}"
     )
-    plain = {"pid": 7, "ok": True, "comm": "bash", "at": {"ip": 0x7F000001, "port": -5}}
+    plain = {"pid": 7, "ok": True, "comm": "bash", "at": {"id": 0x7F000001, "port": -5}}
     assert value.asdict() == plain
     assert hash(value) == hash(made.unpack(data))
     assert value == made.unpack(data)
@@ -204,7 +204,7 @@ def test_a_flexible_array_may_be_left_out(world: World) -> None:
         ({"at": (1,)}, TypeMismatchError, "at: struct address has 2 members, 1 values given"),
         ({"at": 5}, TypeMismatchError, "at: struct address takes a record, a mapping or a tuple"),
         (
-            {"at": {"ip": 1}},
+            {"at": {"id": 1}},
             TypeMismatchError,
             "struct address needs a value for its member 'port'",
         ),

@@ -125,6 +125,30 @@ enum libbpf_tristate {
 #define __arg_arena __attribute__((btf_decl_tag("arg:arena")))
 #endif
 
+/*
+ * How skep reads a member, typedef or global variable, where its C type does not say it:
+ *
+ *	struct flow {
+ *		__u32 server SKEP_IPV4;
+ *		__u16 port SKEP_BIG;
+ *		enum verdict verdict SKEP_NAMES;
+ *		__u8 state SKEP_ENUM(tcp_state);
+ *	};
+ *
+ * __be16 and the like are big-endian without a tag, and so are struct in_addr and in6_addr
+ * addresses.
+ */
+#define SKEP_TAG(text) __attribute__((btf_decl_tag("skep:" text)))
+/* An address in network order: 4 or 16 bytes, of whatever type. */
+#define SKEP_IPV4 SKEP_TAG("ipv4")
+#define SKEP_IPV6 SKEP_TAG("ipv6")
+/* A number, or an array of them, that is in this byte order on every machine. */
+#define SKEP_BIG SKEP_TAG("big")
+#define SKEP_LITTLE SKEP_TAG("little")
+/* An enum, or an integer with the values of `enum name`, read as the name of its value. */
+#define SKEP_NAMES SKEP_TAG("enum")
+#define SKEP_ENUM(name) SKEP_TAG("enum " #name)
+
 /* A kernel version as the LINUX_KERNEL_VERSION extern gives it. */
 #ifndef KERNEL_VERSION
 #define KERNEL_VERSION(a, b, c) (((a) << 16) + ((b) << 8) + ((c) > 255 ? 255 : (c)))

@@ -58,11 +58,11 @@ class Element:
             return True
         if get_errno() == ENOENT:
             return False
-        raise failure(_LOOKUP, self._fd.what)
+        raise failure(_LOOKUP, self._fd)
 
     def update(self, key: bytes) -> None:
         """Store `value` under *key* (BPF_ANY); errors as `map_update`."""
         self._set_key(key)
         self._fd.fileno()
         if bpf(NR, _UPDATE, self._address, 32) != 0:
-            raise failure(_UPDATE, self._fd.what)
+            raise failure(_UPDATE, self._fd)

@@ -17,12 +17,15 @@ from errno import (
     ENOTSUP,
     EPERM,
 )
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from skep.errors import KernelError
+from skep.errors import ClosedError, KernelError
 from skep.kernel import capabilities
 from skep.kernel.constants import Command
 from skep.kernel.syscall import error_text
+
+if TYPE_CHECKING:
+    from skep.kernel.fd import FD
 
 ENOTSUPP = 524
 """The kernel's internal "not supported", which bpf(2) lets out; no libc has a name for it."""
@@ -167,6 +170,16 @@ def describe(command: int, what: str, code: int, **evidence: Any) -> KernelError
     meaning, hint = _MEANING.get((kind, code)) or _GENERAL.get(code) or ("", "")
     reason = f"{meaning} [{_errno_name(code)}]" if meaning else error_text(code)
     return KernelError(f"{doing} failed: {reason}", errno=code, call=call, hint=hint, **evidence)
+
+
+def gone(fd: FD, code: int) -> ClosedError | None:
+    """Return the error for a call under way while another thread closed *fd*; None otherwise.
+
+    Its number then stands for nothing (`FD.retire`), which the kernel answers with EBADF.
+    """
+    if code != EBADF or not fd.closed:
+        return None
+    return ClosedError(f"{fd.what} is closed", hint="another thread closed it during the call")
 
 
 def _needs(command: Command, evidence: dict[str, Any]) -> tuple[str, ...]:

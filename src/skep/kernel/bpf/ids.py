@@ -101,7 +101,7 @@ def obj_info(fd: FD, size: int, *, fill: bytes = b"") -> bytes:
     buffer[: len(fill)] = fill
     attr = create_string_buffer(_info_attr(fd.fileno(), size, address_of(buffer)), 16)
     if bpf(NR, _OBJ_GET_INFO_BY_FD, attr, 16) != 0:
-        raise failure(_OBJ_GET_INFO_BY_FD, fd.what)
+        raise failure(_OBJ_GET_INFO_BY_FD, fd)
     (length,) = unpack_from("=I", attr, 4)
     return bytes(buffer[:length])
 

@@ -147,7 +147,7 @@ def link_update(link: FD, new_prog: FD, *, old_prog: FD | None = None, flags: in
         flags |= 1 << 2
     attr = _update_attr(link.fileno(), new_prog.fileno(), flags, number_of(old_prog))
     if bpf(NR, _UPDATE, attr, len(attr)) != 0:
-        raise failure(_UPDATE, link.what)
+        raise failure(_UPDATE, link)
 
 
 def link_detach(link: FD) -> None:
@@ -157,7 +157,7 @@ def link_detach(link: FD) -> None:
     """
     attr = _pair_attr(link.fileno(), 0)
     if bpf(NR, _DETACH, attr, 4) != 0:
-        raise failure(_DETACH, link.what)
+        raise failure(_DETACH, link)
 
 
 def iter_create(link: FD, *, flags: int = 0) -> FD:
@@ -165,7 +165,7 @@ def iter_create(link: FD, *, flags: int = 0) -> FD:
     attr = _pair_attr(link.fileno(), flags)
     number = bpf(NR, _ITER_CREATE, attr, len(attr))
     if number < 0:
-        raise failure(_ITER_CREATE, link.what)
+        raise failure(_ITER_CREATE, link)
     return FD(number, f"iterator of {link.what}")
 
 

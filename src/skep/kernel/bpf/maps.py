@@ -7,7 +7,7 @@ bare system call.
 
 from __future__ import annotations
 
-from errno import ENOENT, ENOSPC
+from errno import EINTR, ENOENT, ENOSPC
 from struct import Struct, unpack_from
 
 from skep.kernel.bpf.call import (
@@ -15,6 +15,7 @@ from skep.kernel.bpf.call import (
     TOKEN_FD,
     bpf,
     bpf_keeping_gil,
+    bpf_with_bytes,
     failure,
     name_field,
     number_of,
@@ -33,6 +34,7 @@ from skep.kernel.native import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from skep.errors import SkepError
     from skep.kernel.native import AnyBuffer
 
 # Plain ints: attribute access on an IntEnum costs 30 ns, and passing one through ctypes more.
@@ -89,6 +91,11 @@ def map_create(
         flags |= TOKEN_FD
     if value_type_btf_obj_fd is not None:
         flags |= _VTYPE_BTF_OBJ_FD
+    numbers = (type, key_size, value_size, max_entries, flags, numa_node, map_extra)
+    if not all(isinstance(each, int) for each in numbers) or not (
+        all(0 <= each < 1 << 32 for each in numbers[:-1]) and 0 <= map_extra < 1 << 64
+    ):
+        raise _no_numbers(name, numbers)
     attr = _create_attr(
         type,
         key_size,
@@ -114,6 +121,22 @@ def map_create(
     return FD(number, what)
 
 
+def _no_numbers(name: str, numbers: tuple[object, ...]) -> SkepError:
+    """Make the error for a map of which one of *numbers* does not fit its field."""
+    from skep.errors import RangeError
+
+    fields = ("type", "key_size", "value_size", "max_entries", "flags", "numa_node", "extra")
+    for field, given in zip(fields, numbers, strict=True):
+        limit = 64 if field == "extra" else 32
+        if not isinstance(given, int) or not 0 <= given < 1 << limit:
+            break
+    expected = f"0 to 2**{limit} - 1"
+    return RangeError(
+        f"map {name!r}: {field} is {expected}, not {given!r:.60}", expected=expected, given=given,
+        map=name, field=field,
+    )  # fmt: skip
+
+
 def map_lookup(fd: FD, key: AnyBuffer, value: AnyBuffer, flags: int = 0) -> bool:
     """BPF_MAP_LOOKUP_ELEM: copy the value of *key* into *value*; False when there is none.
 
@@ -132,7 +155,25 @@ def map_lookup(fd: FD, key: AnyBuffer, value: AnyBuffer, flags: int = 0) -> bool
         return True
     if get_errno() == ENOENT:
         return False
-    raise failure(_LOOKUP, fd.what)
+    raise failure(_LOOKUP, fd)
+
+
+def map_get(fd: FD, key: AnyBuffer, size: int, flags: int = 0) -> bytes | bytearray | None:
+    """BPF_MAP_LOOKUP_ELEM: return the value of *key*, None when there is none.
+
+    *size* is that of the value as for `map_lookup`, which costs 0.4 us more: here the kernel
+    writes into an object that nobody else has seen, so it can be `bytes`, whose address is known.
+    """
+    if type(key) is not DIRECT or not key or size < 2:  # bytes of less than 2 are shared
+        value = bytearray(size)
+        return value if map_lookup(fd, key, value, flags) else None
+    fresh = bytes(size)
+    attr = _element_attr(fd.fileno(), 0, id(key) + CONTENT, id(fresh) + CONTENT, flags)
+    if bpf_with_bytes(NR, _LOOKUP, attr, 32) == 0:
+        return fresh
+    if get_errno() == ENOENT:
+        return None
+    raise failure(_LOOKUP, fd)
 
 
 def map_update(fd: FD, key: AnyBuffer, value: AnyBuffer, flags: int = 0) -> None:
@@ -144,7 +185,7 @@ def map_update(fd: FD, key: AnyBuffer, value: AnyBuffer, flags: int = 0) -> None
     key, value = readable(key), readable(value)
     attr = _element_attr(fd.fileno(), 0, address_of(key), address_of(value), flags)
     if bpf(NR, _UPDATE, attr, 32) != 0:
-        raise failure(_UPDATE, fd.what)
+        raise failure(_UPDATE, fd)
 
 
 def map_delete(fd: FD, key: AnyBuffer) -> bool:
@@ -155,7 +196,7 @@ def map_delete(fd: FD, key: AnyBuffer) -> bool:
         return True
     if get_errno() == ENOENT:
         return False
-    raise failure(_DELETE, fd.what)
+    raise failure(_DELETE, fd)
 
 
 def map_next_key(fd: FD, key: AnyBuffer | None, next_key: AnyBuffer) -> bool:
@@ -172,7 +213,7 @@ def map_next_key(fd: FD, key: AnyBuffer | None, next_key: AnyBuffer) -> bool:
         return True
     if get_errno() == ENOENT:
         return False
-    raise failure(_NEXT_KEY, fd.what)
+    raise failure(_NEXT_KEY, fd)
 
 
 def map_lookup_and_delete(fd: FD, key: AnyBuffer, value: AnyBuffer, flags: int = 0) -> bool:
@@ -187,7 +228,7 @@ def map_lookup_and_delete(fd: FD, key: AnyBuffer, value: AnyBuffer, flags: int =
         return True
     if get_errno() == ENOENT:
         return False
-    raise failure(_LOOKUP_AND_DELETE, fd.what)
+    raise failure(_LOOKUP_AND_DELETE, fd)
 
 
 def map_freeze(fd: FD) -> None:
@@ -198,7 +239,7 @@ def map_freeze(fd: FD) -> None:
     """
     attr = _element_attr(fd.fileno(), 0, 0, 0, 0)
     if bpf(NR, _FREEZE, attr, 4) != 0:
-        raise failure(_FREEZE, fd.what)
+        raise failure(_FREEZE, fd)
 
 
 def map_lookup_batch(
@@ -216,7 +257,8 @@ def map_lookup_batch(
 
     Returns how many entries *keys* and *values* now hold, and the errno: 0 (more to come),
     ENOENT (that was the end; the entries returned with it count), ENOSPC (a hash bucket holds
-    more than *count*: nothing was copied, come back with a larger chunk). Any other errno is a
+    more than *count*: nothing was copied, come back with a larger chunk), EINTR (the walk by keys
+    was interrupted by removals, before Linux 6.14; the entries count). Any other errno is a
     `KernelError`; EINVAL or ENOTSUPP means that the kind of map has no batches.
 
     *in_batch* is None at first, then the previous *out_batch*: an opaque position of 4 bytes or
@@ -238,8 +280,8 @@ def map_lookup_batch(
     )
     command = _LOOKUP_AND_DELETE_BATCH if delete else _LOOKUP_BATCH
     code = 0 if bpf(NR, command, attr, 56) == 0 else get_errno()
-    if code not in (0, ENOENT, ENOSPC):
-        raise failure(command, fd.what, code)
+    if code not in (0, ENOENT, ENOSPC, EINTR):
+        raise failure(command, fd, code)
     (copied,) = unpack_from("=I", attr, _COUNT_OFFSET)
     return copied, code
 
@@ -286,5 +328,5 @@ def _write_batch(
     if code and not (command == _DELETE_BATCH and code == ENOENT):
         # EFAULT and EINVAL are found before anything is done, and leave `count` as it was.
         stored = 0 if done == count else done
-        raise failure(command, fd.what, code, done=stored)
+        raise failure(command, fd, code, done=stored)
     return done

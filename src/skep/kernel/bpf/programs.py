@@ -195,7 +195,7 @@ def prog_test_run(
         _TEST_SIZE,
     )
     if bpf(NR, _TEST_RUN, attr, _TEST_SIZE) != 0:
-        raise failure(_TEST_RUN, fd.what)
+        raise failure(_TEST_RUN, fd)
     (retval,) = unpack_from("=I", attr, 4)
     (data_size,) = unpack_from("=I", attr, 12)
     (duration,) = unpack_from("=I", attr, 36)
@@ -212,14 +212,14 @@ def prog_attach(
     """
     attr = _attach_attr(number_of(target), prog.fileno(), attach_type, flags, number_of(replace))
     if bpf(NR, _ATTACH, attr, len(attr)) != 0:
-        raise failure(_ATTACH, prog.what, attach_type=attach_type)
+        raise failure(_ATTACH, prog, attach_type=attach_type)
 
 
 def prog_detach(prog: FD | None, target: FD | int, attach_type: int) -> None:
     """BPF_PROG_DETACH: undo `prog_attach`."""
     attr = _attach_attr(number_of(target), number_of(prog), attach_type, 0, 0)
     if bpf(NR, _DETACH, attr, len(attr)) != 0:
-        raise failure(_DETACH, "a program" if prog is None else prog.what)
+        raise failure(_DETACH, prog or "a program")
 
 
 _attach_attr = Struct("=5I").pack
@@ -230,4 +230,4 @@ def prog_bind_map(prog: FD, map: FD) -> None:
     """BPF_PROG_BIND_MAP: keep *map* alive as long as *prog* is (Linux 5.10)."""
     attr = _bind_attr(prog.fileno(), map.fileno(), 0)
     if bpf(NR, _BIND_MAP, attr, len(attr)) != 0:
-        raise failure(_BIND_MAP, prog.what)
+        raise failure(_BIND_MAP, prog)

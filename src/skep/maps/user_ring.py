@@ -1,0 +1,65 @@
+"""`UserRingBuffer`: a ring buffer that user space fills and a BPF program drains (Linux 6.1)."""
+
+from __future__ import annotations
+
+from skep.errors import ClosedError, SkepError, UnsupportedError
+from skep.maps.generic import Generic, V
+from skep.maps.keyless import Keyless, NoKey
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    from skep.maps.cells import Cells
+    from skep.streams.user_ringbuf import Producer
+
+
+class UserRingBuffer(Keyless[V], Generic[V]):
+    """A user ring buffer: `producer` writes what ``bpf_user_ringbuf_drain`` reads.
+
+    It has no keys, and user space reads nothing from it.
+    """
+
+    __slots__ = ()
+
+    INSTEAD = "write to it with producer(); programs read it"
+
+    def _make_cells(self) -> Cells:
+        from skep.btf.codec import raw_codec
+        from skep.maps.cells import Cells
+
+        # The declared type is that of the records, which are no values.
+        return Cells(self.spec, key=NoKey(self._what(), self.INSTEAD), value=raw_codec(0))
+
+    def producer(self, *, record: str = "") -> Producer:
+        """Open the writer of this ring; see `skep.streams.user_ringbuf.Producer`.
+
+        The records have the type that the map declares, or the struct called *record* in the
+        object's BTF (`NotFoundError` when there is none); without either they are `bytes`. The
+        map owns the producer and closes it with itself; closing it earlier is fine. A ring has one
+        producer at a time (`SkepError`).
+        """
+        if self.closed:
+            raise ClosedError(f"{self._what()} is closed")
+        owner: Any = self._parent or self
+        owner._streams = [each for each in owner._streams if not each.closed]  # noqa: SLF001
+        if owner._streams:  # noqa: SLF001
+            message = f"{self._what()} has an open producer already, and a ring takes one"
+            raise SkepError(message, hint="use that one again, or close it first")
+        from skep.btf.types import Kind
+        from skep.streams.decode import RecordDecoder
+        from skep.streams.user_ringbuf import Producer
+
+        spec = self.spec
+        type_id = spec.value_type_id
+        if record and spec.btf is not None:
+            type_id = spec.btf.find_type(record, Kind.STRUCT).id
+        decoder = RecordDecoder(spec.btf, type_id, spec.name)
+        made = Producer(self._fd, spec.max_entries, decoder=decoder, name=spec.name)
+        owner._streams.append(made)  # noqa: SLF001
+        return made
+
+    def stream(self, **_: Any) -> NoReturn:
+        """Raise `UnsupportedError`: this ring is read by programs."""
+        message = f"{self._what()} is written by user space and read by programs"
+        raise UnsupportedError(message, hint="write to it with producer()", feature="stream")
