@@ -18,8 +18,8 @@ import numpy as np
 
 import skep
 from benchmarks.measure import build_object
-from skep.maps.array import ArrayMap
 from skep.maps.many import read_all
+from skep.maps.types.array import ArrayMap
 
 if TYPE_CHECKING:
     from collections.abc import Callable

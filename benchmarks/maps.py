@@ -13,8 +13,8 @@ import numpy as np
 
 import skep
 from benchmarks.measure import Row, build_object, build_peer
-from skep.maps.array import ArrayMap
 from skep.maps.many import read_all
+from skep.maps.types.array import ArrayMap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

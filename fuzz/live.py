@@ -23,9 +23,7 @@ from fuzz.live_maps import LiveMaps
 from fuzz.live_values import SIZES, Values
 from skep.errors import KernelError, SkepError
 from skep.kernel.constants import MapType
-from skep.maps.bloom import BloomFilter
-from skep.maps.queue import Queue
-from skep.maps.spec import MapSpec
+from skep.maps import BloomFilter, MapSpec, Queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable

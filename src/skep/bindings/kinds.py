@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     Imports = set[tuple[str, str]]
 
+PUBLIC = "skep.maps"
+"""Where a module imports them from: not from where they happen to be defined."""
+
 # The type parameters of the classes: K and V are key and value, M is the inner map. A class that
 # is not here has none.
 _PARAMETERS = {
@@ -59,9 +62,8 @@ _PAIRS = {
 
 def map_annotation(spec: MapSpec, types: Types) -> tuple[str, Imports]:
     """Return what Python calls the map, and what has to be imported for that."""
-    found = kinds.map_class(spec.type)
-    module, name = found.__module__, found.__name__
-    imports = {(module, name)}
+    name = kinds.map_class(spec.type).__name__
+    imports = {(PUBLIC, name)}
     parts = []
     for letter in _PARAMETERS.get(name, ""):
         if letter == "M":
@@ -70,7 +72,7 @@ def map_annotation(spec: MapSpec, types: Types) -> tuple[str, Imports]:
         else:
             part = key(spec, types) if letter == "K" else value(spec, types)
         if part in _PAIRS.values():
-            imports.add((module, part))
+            imports.add((PUBLIC, part))
         parts.append(part)
     return (f"{name}[{', '.join(parts)}]" if parts else name), imports
 

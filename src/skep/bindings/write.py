@@ -131,7 +131,7 @@ class _Writer:
             ("os", ""),
             ("typing", "Unpack"),
             ("skep.bindings.module", "Load"),
-            ("skep.object.spec", "ObjectSpec"),
+            ("skep", "ObjectSpec"),
         }
         yield from self._imports()
 
@@ -360,8 +360,8 @@ def _volatile(spec: VariableSpec) -> bool:
 _HOMES = {
     "Any": "typing",
     "Never": "typing",
-    "Variable": "skep.maps.variables",
-    "Program": "skep.programs.program",
+    "Variable": "skep.maps",
+    "Program": "skep",
     **dict.fromkeys(
         (
             "IPv4Address", "IPv4Interface", "IPv4Network",

@@ -113,7 +113,7 @@ def _live_called(name: str) -> MapSpec | None:
     """Return the only live map called *name*; None without one, or where it cannot be known."""
     from skep.errors import NotFoundError, PrivilegeError
     from skep.maps.map import Map
-    from skep.maps.system import find
+    from skep.maps.system.listing import find
 
     try:
         with Map.from_fd(find(f"name:{name}")) as live:

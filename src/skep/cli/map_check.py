@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from skep.maps.diagnose import Finding
-    from skep.maps.sides import View
     from skep.maps.spec import MapSpec
+    from skep.maps.system.sides import View
 
 COLOURS = {"wrong": "red", "limit": "yellow", "guess": "yellow"}
 
@@ -46,9 +46,11 @@ def check(
     notes), 1 when something is. What is a guess from the values says so.
     """
     from skep.errors import SkepError
-    from skep.maps import diagnose, diagnose_place, system
-    from skep.maps.sides import view
-    from skep.maps.type_names import Places
+    from skep.maps import diagnose
+    from skep.maps.diagnose import place
+    from skep.maps.system import listing
+    from skep.maps.system.sides import view
+    from skep.maps.system.type_names import Places
 
     if name is not None and object_file is None:
         raise click.UsageError("--map needs --object")
@@ -56,11 +58,11 @@ def check(
     if name is not None and name not in expected:
         there = ", ".join(expected) or "none"
         raise click.UsageError(f"--map: {object_file} has no map {name!r}; it has {there}")
-    kind, word = system.meaning(which)
+    kind, word = listing.meaning(which)
     try:
-        live = view(system.find(which))
+        live = view(listing.find(which))
     except SkepError as error:
-        absent = diagnose_place.absence(which, error)
+        absent = place.absence(which, error)
         return _report(which, None, absent, as_json, verbose=verbose)
     with live:
         places = Places(object_file, live.map.spec.btf)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     from skep.errors import KernelError
-    from skep.maps.sides import View
+    from skep.maps.system.sides import View
     from skep.tools.table import Column
 
     F = TypeVar("F", bound=Callable[..., Any])
@@ -43,8 +43,8 @@ PER_CPU = click.option("--per-cpu", is_flag=True, help="Each CPU's value, not th
 
 def opened(which: str, key_type: str | None, value_type: str | None, object: str | None) -> View:
     """Open the map that *which* means, with its types."""
-    from skep.maps.sides import view
-    from skep.maps.system import find
+    from skep.maps.system.listing import find
+    from skep.maps.system.sides import view
 
     return view(find(which), key_type=key_type, value_type=value_type, object=object)
 

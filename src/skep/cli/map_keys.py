@@ -9,8 +9,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from skep.maps.resolve import Held
-    from skep.maps.sides import Side, View
+    from skep.maps.system.sides import Side, View
+    from skep.maps.types.resolve import Held
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def packed_key(view: View, given: str) -> Iterator[bytes]:
 def _held(view: View, given: str) -> Held:
     from skep.errors import TypeMismatchError, UnsupportedError
     from skep.kernel.constants import MapType
-    from skep.maps import resolve
+    from skep.maps.types import resolve
 
     if view.map.spec.type == MapType.TASK_STORAGE:
         word = given.removeprefix("pid:")

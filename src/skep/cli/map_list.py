@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from skep.maps.system import Entry
+    from skep.maps.system.listing import Entry
     from skep.tools.table import Column
 
 FIELDS = (
@@ -40,13 +40,13 @@ def list_maps(
     """
     from fnmatch import fnmatchcase
 
-    from skep.maps import system
+    from skep.maps.system import listing
 
     selection = rows.Selection(FIELDS, filters=filters, fields=fields, sort=sort, limit=max_entries)
     kind = _known(kind) if kind is not None else None
     found = [
         one
-        for one in system.entries()
+        for one in listing.entries()
         if (kind is None or one.info.kind == kind)
         and (name is None or fnmatchcase(one.info.name, name))
     ]
@@ -109,17 +109,17 @@ def _known(kind: str) -> str:
 
 def _described(found: list[Entry], selection: rows.Selection) -> list[dict[str, Any]]:
     """Return the maps as rows; who uses them is asked only where it shows."""
-    from skep.maps import system
+    from skep.maps.system import listing
 
     names = {field.name.partition("[")[0] for field in selection.fields} or set(FIELDS)
     names |= {one.field.name.partition("[")[0] for one in selection.conditions}
     if selection.sort is not None:
         names.add(selection.sort.name)
     names = {name.partition(".")[0] for name in names}
-    pins = system.pins() if "pins" in names and found else {}
-    programs = system.program_users() if "programs" in names and found else {}
-    processes = system.process_users() if "processes" in names and found else {}
-    return [system.as_dict(one, pins, programs, processes) for one in found]
+    pins = listing.pins() if "pins" in names and found else {}
+    programs = listing.program_users() if "programs" in names and found else {}
+    processes = listing.process_users() if "processes" in names and found else {}
+    return [listing.as_dict(one, pins, programs, processes) for one in found]
 
 
 def _columns(wanted: list[dict[str, Any]]) -> list[Column]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from skep.maps.sides import Side, View
+    from skep.maps.system.sides import Side, View
 
 
 @click.command("show", short_help="show one map, its types and their layout")
@@ -24,16 +24,16 @@ def show_map(which: str, as_json: bool) -> None:
 
     MAP is an id, the path of a pin, or a name that only one map has.
     """
-    from skep.maps import system
-    from skep.maps.sides import view
+    from skep.maps.system import listing
+    from skep.maps.system.sides import view
 
-    with view(system.find(which)) as live:
-        entry = system.describe(live.map.fd)
+    with view(listing.find(which)) as live:
+        entry = listing.describe(live.map.fd)
         processes = {
             id: [one for one in those if one[0] != os.getpid()]
-            for id, those in system.process_users().items()
+            for id, those in listing.process_users().items()
         }
-        what = system.as_dict(entry, system.pins(), system.program_users(), processes)
+        what = listing.as_dict(entry, listing.pins(), listing.program_users(), processes)
         what["extra"] = entry.info.extra
         what["key"] = _side(live.key) if live.key is not None else None
         what["value"] = _side(live.value)

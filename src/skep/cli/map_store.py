@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from skep.maps.sides import View
+    from skep.maps.system.sides import View
 
 
 @click.command(
@@ -74,8 +74,8 @@ def _pack_cpus(text: str, view: View, every_cpu: bool) -> bytes:
     """Return the slots of all CPUs."""
     from skep.cli.notation import parse
     from skep.errors import RangeError, TypeMismatchError
-    from skep.maps.plain import ARRAY, Shape
-    from skep.maps.sides import Side
+    from skep.maps.system.plain import ARRAY, Shape
+    from skep.maps.system.sides import Side
 
     side, pad = view.value, bytes(view.slot - view.value.size)
     if every_cpu:
@@ -102,11 +102,11 @@ def _referred(text: str, view: View) -> Any:
     from skep.errors import TypeMismatchError, UnsupportedError
     from skep.kernel import bpf
     from skep.kernel.constants import MapType
-    from skep.maps import system
+    from skep.maps.system import listing
 
     kind = view.map.spec.type
     if kind in (MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS):
-        return system.find(text)
+        return listing.find(text)
     if kind != MapType.PROG_ARRAY:
         raise UnsupportedError(
             f"map {view.map.name!r} holds descriptors of this process's own, which the command has"
@@ -114,7 +114,7 @@ def _referred(text: str, view: View) -> Any:
             hint="store them from Python: m[key] = something with fileno()",
             feature="map update",
         )
-    what, word = system.meaning(text)
+    what, word = listing.meaning(text)
     if what == "id":
         return bpf.fd_by_id("prog", int(word))
     if what == "pin":

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from skep.maps.sides import View
+    from skep.maps.system.sides import View
     from skep.tools.table import Column
 
     Snapshot = dict[bytes, Any]

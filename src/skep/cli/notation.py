@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from skep.errors import RangeError, TypeMismatchError
-from skep.maps.plain import (
+from skep.maps.system.plain import (
     BARE,
     BOOL,
     BYTES,
@@ -27,7 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from skep.maps.sides import Side
+    from skep.maps.system.sides import Side
 
 _TOKEN = re.compile(
     r"""\s*(?:

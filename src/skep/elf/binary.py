@@ -30,12 +30,11 @@ from skep.elf.reader import (
 )
 from skep.elf.symbols import SymbolTable, is_defined, is_function
 from skep.errors import ClosedError, ElfError, NotFoundError, UnsupportedError
+from skep.owner import Closing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
-    from typing import Self
 
 __all__ = ["Binary", "SymbolHit", "resolve_binary"]
 
@@ -69,7 +68,7 @@ class SymbolHit:
         return f"<SymbolHit {self.name} at {self.address:#x}, file offset {self.file_offset:#x}>"
 
 
-class Binary:
+class Binary(Closing):
     """The executable or shared library at *path*, mapped read-only until `close()`.
 
     A context manager. Raises NotFoundError when there is no such file, ElfError when it cannot be
@@ -126,17 +125,6 @@ class Binary:
             except BufferError:
                 # A failed constructor's traceback still holds views; the mapping goes with them.
                 return
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<Binary {self.path}>"

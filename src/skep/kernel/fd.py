@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 from skep.errors import ClosedError, KernelError, RangeError
-from skep.kernel.owner import Owner, caller, place
+from skep.owner import Owner, caller, place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from skep.kernel.owner import Place
+    from skep.owner import Place
 
 
 class FD(Owner):

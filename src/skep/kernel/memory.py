@@ -30,8 +30,8 @@ from _weakref import ref
 
 from skep.errors import ClosedError, RangeError
 from skep.kernel.native import c_char, c_uint32, c_uint64
-from skep.kernel.owner import Owner
 from skep.kernel.syscall import checked, machine, page_size, syscall
+from skep.owner import Owner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

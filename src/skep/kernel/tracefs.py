@@ -12,12 +12,11 @@ from skep.errors import FormatError, KernelError, NotFoundError, UnsupportedErro
 from skep.kernel.fd import FD
 from skep.kernel.native import get_errno
 from skep.kernel.syscall import error_text, syscall
+from skep.owner import Closing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
-    from typing import Self
 
 MOUNT_POINTS = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 
@@ -27,7 +26,7 @@ _FSCONFIG_CMD_CREATE = 6
 _FSMOUNT_CLOEXEC = 1
 
 
-class TraceFS:
+class TraceFS(Closing):
     """The trace file system's root directory, as a descriptor: a context manager.
 
     Uses the machine's mount when there is one, else makes a detached private mount (Linux 5.2)
@@ -69,17 +68,6 @@ class TraceFS:
     def close(self) -> None:
         """Close the root (and end the private mount)."""
         self.fd.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _open_mounted(where: str) -> FD | None:

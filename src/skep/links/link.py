@@ -13,12 +13,12 @@ from collections.abc import Sequence
 
 from skep.errors import AttachError, ClosedError, KernelError, UnsupportedError
 from skep.kernel import bpf
+from skep.owner import Closing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import TracebackType
-    from typing import Any, Self, overload
+    from typing import Any, overload
 
     from skep.kernel.fd import FD
     from skep.links.attachable import Attachable
@@ -57,7 +57,7 @@ class LinkInfo:
         return f"LinkInfo({fields})"
 
 
-class Link:
+class Link(Closing):
     """One program attached to one target; a context manager that detaches at its end.
 
     `kind` names the function that made it, `program` the program, `target` what it is attached
@@ -216,17 +216,6 @@ class Link:
         """
         self._fd.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def __str__(self) -> str:
         return f"{self.kind} link of program {self.program!r} to {self.target}"
 
@@ -235,7 +224,7 @@ class Link:
         return f"<skep.Link {self.kind} {self.program} -> {self.target}{state}>"
 
 
-class Links(Sequence[Link]):
+class Links(Closing, Sequence[Link]):
     """Links that belong together: a sequence, and a context manager that closes all of them.
 
     They close in reverse order of attachment. Not safe for use from several threads at once.
@@ -263,17 +252,6 @@ class Links(Sequence[Link]):
                 failures.append(error)
         if failures:
             raise ExceptionGroup("links failed to close", failures)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __len__(self) -> int:
         return len(self._links)

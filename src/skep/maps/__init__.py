@@ -8,62 +8,66 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from skep.maps.arena import Arena as Arena
-    from skep.maps.array import ArrayMap as ArrayMap
-    from skep.maps.bloom import BloomFilter as BloomFilter
-    from skep.maps.cgroup_storage import AttachedStorage as AttachedStorage
-    from skep.maps.cgroups import CgroupArray as CgroupArray
-    from skep.maps.devices import CpuMap as CpuMap
-    from skep.maps.devices import DeviceMap as DeviceMap
-    from skep.maps.lpm import LpmTrie as LpmTrie
     from skep.maps.many import read_all as read_all
     from skep.maps.map import Map as Map
-    from skep.maps.nested import MapOfMaps as MapOfMaps
-    from skep.maps.operations import StructOpsMap as StructOpsMap
-    from skep.maps.perf_events import PerfEventArray as PerfEventArray
-    from skep.maps.programs import ProgramArray as ProgramArray
-    from skep.maps.queue import Queue as Queue
-    from skep.maps.sockets import ReuseportArray as ReuseportArray
-    from skep.maps.sockets import SocketMap as SocketMap
-    from skep.maps.sockets import XskMap as XskMap
-    from skep.maps.sockets import cookie as cookie
     from skep.maps.spec import MapSpec as MapSpec
-    from skep.maps.stack_traces import StackTraces as StackTraces
-    from skep.maps.storage import CgroupStorage as CgroupStorage
-    from skep.maps.storage import InodeStorage as InodeStorage
-    from skep.maps.storage import SocketStorage as SocketStorage
-    from skep.maps.storage import TaskStorage as TaskStorage
-    from skep.maps.user_ring import UserRingBuffer as UserRingBuffer
+    from skep.maps.types.arena import Arena as Arena
+    from skep.maps.types.array import ArrayMap as ArrayMap
+    from skep.maps.types.bloom import BloomFilter as BloomFilter
+    from skep.maps.types.cgroup_storage import AttachedStorage as AttachedStorage
+    from skep.maps.types.cgroups import CgroupArray as CgroupArray
+    from skep.maps.types.devices import Cpu as Cpu
+    from skep.maps.types.devices import CpuMap as CpuMap
+    from skep.maps.types.devices import Device as Device
+    from skep.maps.types.devices import DeviceMap as DeviceMap
+    from skep.maps.types.lpm import LpmTrie as LpmTrie
+    from skep.maps.types.nested import MapOfMaps as MapOfMaps
+    from skep.maps.types.perf_events import PerfEventArray as PerfEventArray
+    from skep.maps.types.programs import ProgramArray as ProgramArray
+    from skep.maps.types.queue import Queue as Queue
+    from skep.maps.types.sockets import ReuseportArray as ReuseportArray
+    from skep.maps.types.sockets import SocketMap as SocketMap
+    from skep.maps.types.sockets import XskMap as XskMap
+    from skep.maps.types.sockets import cookie as cookie
+    from skep.maps.types.stack_traces import StackTraces as StackTraces
+    from skep.maps.types.storage import CgroupStorage as CgroupStorage
+    from skep.maps.types.storage import InodeStorage as InodeStorage
+    from skep.maps.types.storage import SocketStorage as SocketStorage
+    from skep.maps.types.storage import TaskStorage as TaskStorage
+    from skep.maps.types.struct_ops import StructOpsMap as StructOpsMap
+    from skep.maps.types.user_ring import UserRingBuffer as UserRingBuffer
     from skep.maps.variables import Variable as Variable
 
 # Where each public name lives. The names above are the same ones, for type checkers.
 _PUBLIC = {
-    "Arena": "arena",
-    "ArrayMap": "array",
-    "AttachedStorage": "cgroup_storage",
-    "BloomFilter": "bloom",
-    "CgroupArray": "cgroups",
-    "CgroupStorage": "storage",
-    "CpuMap": "devices",
-    "DeviceMap": "devices",
-    "InodeStorage": "storage",
-    "LpmTrie": "lpm",
+    "Arena": "types.arena",
+    "ArrayMap": "types.array",
+    "AttachedStorage": "types.cgroup_storage",
+    "BloomFilter": "types.bloom",
+    "CgroupArray": "types.cgroups",
+    "CgroupStorage": "types.storage",
+    "Cpu": "types.devices",
+    "CpuMap": "types.devices",
+    "Device": "types.devices",
+    "DeviceMap": "types.devices",
+    "InodeStorage": "types.storage",
+    "LpmTrie": "types.lpm",
     "Map": "map",
-    "MapOfMaps": "nested",
+    "MapOfMaps": "types.nested",
     "MapSpec": "spec",
-    "PerfEventArray": "perf_events",
-    "ProgramArray": "programs",
-    "Queue": "queue",
-    "ReuseportArray": "sockets",
-    "SocketMap": "sockets",
-    "SocketStorage": "storage",
-    "StackTraces": "stack_traces",
-    "StructOpsMap": "operations",
-    "TaskStorage": "storage",
-    "UserRingBuffer": "user_ring",
+    "PerfEventArray": "types.perf_events",
+    "ProgramArray": "types.programs",
+    "Queue": "types.queue",
+    "ReuseportArray": "types.sockets",
+    "SocketMap": "types.sockets",
+    "SocketStorage": "types.storage",
+    "StackTraces": "types.stack_traces",
+    "StructOpsMap": "types.struct_ops",
+    "TaskStorage": "types.storage",
+    "UserRingBuffer": "types.user_ring",
     "Variable": "variables",
-    "XskMap": "sockets",
-    "cookie": "sockets",
+    "XskMap": "types.sockets",
+    "cookie": "types.sockets",
     "read_all": "many",
 }
 

@@ -126,7 +126,7 @@ def create_bare(spec: MapSpec, btf_fd: FD | None, token: FD | None) -> FD:
     try:
         if btf_fd is not None and _typed(spec):
             if spec.type in _UNKEYED and not spec.key_type_id and spec.btf is not None:
-                from skep.maps.unkeyed import load
+                from skep.maps.types.unkeyed import load
 
                 unkeyed = load(spec, token)
                 if unkeyed is not None:

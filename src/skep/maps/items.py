@@ -6,10 +6,10 @@ from _operator import index as to_index  # operator without its Python part
 from errno import EEXIST
 
 from skep.errors import KernelError, MissingKeyError, RangeError, SkepError, TypeMismatchError
+from skep.generic import Generic, K, V
 from skep.kernel import bpf
 from skep.kernel.bpf import map_get
 from skep.maps import kinds
-from skep.maps.generic import Generic, K, V
 from skep.maps.live import LiveMap
 
 TYPE_CHECKING = False

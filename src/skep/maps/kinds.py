@@ -85,18 +85,22 @@ STORAGES = frozenset(
 )
 """A value for each object of a kind; user space names the object by a descriptor."""
 
-COMPLETED = STORAGES | DESCRIPTORS | {
-    MapType.STACK_TRACE,
-    MapType.DEVMAP,
-    MapType.DEVMAP_HASH,
-    MapType.CPUMAP,
-    MapType.XSKMAP,
-    MapType.SOCKMAP,
-    MapType.SOCKHASH,
-    MapType.REUSEPORT_SOCKARRAY,
-    MapType.CGROUP_STORAGE,
-    MapType.PERCPU_CGROUP_STORAGE,
-}
+COMPLETED = (
+    STORAGES
+    | DESCRIPTORS
+    | {
+        MapType.STACK_TRACE,
+        MapType.DEVMAP,
+        MapType.DEVMAP_HASH,
+        MapType.CPUMAP,
+        MapType.XSKMAP,
+        MapType.SOCKMAP,
+        MapType.SOCKHASH,
+        MapType.REUSEPORT_SOCKARRAY,
+        MapType.CGROUP_STORAGE,
+        MapType.PERCPU_CGROUP_STORAGE,
+    }
+)
 """What `skep.maps.complete` fills in before the map is created."""
 
 PER_CPU_ENTRIES = frozenset({MapType.PERF_EVENT_ARRAY, MapType.CPUMAP})
@@ -124,34 +128,34 @@ NO_TYPES = frozenset(
 
 # Where the class for a map type lives, when it is not `Map` itself: module of this room, class.
 _CLASSES: dict[int, tuple[str, str]] = {
-    MapType.USER_RINGBUF: ("user_ring", "UserRingBuffer"),
-    MapType.TASK_STORAGE: ("storage", "TaskStorage"),
-    MapType.INODE_STORAGE: ("storage", "InodeStorage"),
-    MapType.SK_STORAGE: ("storage", "SocketStorage"),
-    MapType.CGRP_STORAGE: ("storage", "CgroupStorage"),
-    MapType.CGROUP_STORAGE: ("cgroup_storage", "AttachedStorage"),
-    MapType.PERCPU_CGROUP_STORAGE: ("cgroup_storage", "AttachedStorage"),
-    MapType.DEVMAP: ("devices", "DeviceMap"),
-    MapType.DEVMAP_HASH: ("devices", "DeviceMap"),
-    MapType.CPUMAP: ("devices", "CpuMap"),
-    MapType.XSKMAP: ("sockets", "XskMap"),
-    MapType.SOCKMAP: ("sockets", "SocketMap"),
-    MapType.SOCKHASH: ("sockets", "SocketMap"),
-    MapType.REUSEPORT_SOCKARRAY: ("sockets", "ReuseportArray"),
-    MapType.ARRAY: ("array", "ArrayMap"),
-    MapType.PERCPU_ARRAY: ("array", "ArrayMap"),
-    MapType.QUEUE: ("queue", "Queue"),
-    MapType.STACK: ("queue", "Queue"),
-    MapType.BLOOM_FILTER: ("bloom", "BloomFilter"),
-    MapType.LPM_TRIE: ("lpm", "LpmTrie"),
-    MapType.ARRAY_OF_MAPS: ("nested", "MapOfMaps"),
-    MapType.HASH_OF_MAPS: ("nested", "MapOfMaps"),
-    MapType.PROG_ARRAY: ("programs", "ProgramArray"),
-    MapType.PERF_EVENT_ARRAY: ("perf_events", "PerfEventArray"),
-    MapType.CGROUP_ARRAY: ("cgroups", "CgroupArray"),
-    MapType.STACK_TRACE: ("stack_traces", "StackTraces"),
-    MapType.ARENA: ("arena", "Arena"),
-    MapType.STRUCT_OPS: ("operations", "StructOpsMap"),
+    MapType.USER_RINGBUF: ("types.user_ring", "UserRingBuffer"),
+    MapType.TASK_STORAGE: ("types.storage", "TaskStorage"),
+    MapType.INODE_STORAGE: ("types.storage", "InodeStorage"),
+    MapType.SK_STORAGE: ("types.storage", "SocketStorage"),
+    MapType.CGRP_STORAGE: ("types.storage", "CgroupStorage"),
+    MapType.CGROUP_STORAGE: ("types.cgroup_storage", "AttachedStorage"),
+    MapType.PERCPU_CGROUP_STORAGE: ("types.cgroup_storage", "AttachedStorage"),
+    MapType.DEVMAP: ("types.devices", "DeviceMap"),
+    MapType.DEVMAP_HASH: ("types.devices", "DeviceMap"),
+    MapType.CPUMAP: ("types.devices", "CpuMap"),
+    MapType.XSKMAP: ("types.sockets", "XskMap"),
+    MapType.SOCKMAP: ("types.sockets", "SocketMap"),
+    MapType.SOCKHASH: ("types.sockets", "SocketMap"),
+    MapType.REUSEPORT_SOCKARRAY: ("types.sockets", "ReuseportArray"),
+    MapType.ARRAY: ("types.array", "ArrayMap"),
+    MapType.PERCPU_ARRAY: ("types.array", "ArrayMap"),
+    MapType.QUEUE: ("types.queue", "Queue"),
+    MapType.STACK: ("types.queue", "Queue"),
+    MapType.BLOOM_FILTER: ("types.bloom", "BloomFilter"),
+    MapType.LPM_TRIE: ("types.lpm", "LpmTrie"),
+    MapType.ARRAY_OF_MAPS: ("types.nested", "MapOfMaps"),
+    MapType.HASH_OF_MAPS: ("types.nested", "MapOfMaps"),
+    MapType.PROG_ARRAY: ("types.programs", "ProgramArray"),
+    MapType.PERF_EVENT_ARRAY: ("types.perf_events", "PerfEventArray"),
+    MapType.CGROUP_ARRAY: ("types.cgroups", "CgroupArray"),
+    MapType.STACK_TRACE: ("types.stack_traces", "StackTraces"),
+    MapType.ARENA: ("types.arena", "Arena"),
+    MapType.STRUCT_OPS: ("types.struct_ops", "StructOpsMap"),
 }
 
 

@@ -8,8 +8,8 @@ from skep.errors import KernelError, SkepError, UnsupportedError
 from skep.kernel import bpf
 from skep.kernel.constants import MapType
 from skep.kernel.fd import FD
-from skep.kernel.owner import Owner
 from skep.maps import kinds
+from skep.owner import Owner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -310,7 +310,7 @@ class LiveMap(Owner):
         """
         if self.spec.type != MapType.ARENA or self.spec.contents is None:
             return 0
-        from skep.maps import arena
+        from skep.maps.types import arena
 
         return arena.contents_at(self.spec)
 
@@ -345,7 +345,7 @@ class LiveMap(Owner):
     def write_contents(self, data: bytes) -> None:
         """Store the initial value of a data section."""
         if self.spec.type == MapType.ARENA:
-            from skep.maps import arena
+            from skep.maps.types import arena
 
             arena.store(self, data)  # type: ignore[arg-type]
             return

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from skep.errors import SkepError
+from skep.generic import Generic, K, V
 from skep.maps import kinds
-from skep.maps.generic import Generic, K, V
 from skep.maps.items import Items
 
 TYPE_CHECKING = False

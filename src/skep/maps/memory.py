@@ -26,7 +26,7 @@ def mapped(fd: FD, spec: MapSpec, frozen: bool) -> Mapping | None:
     (``bpf_map_mmap``).
     """
     if spec.type == MapType.ARENA:
-        from skep.maps import arena
+        from skep.maps.types import arena
 
         return arena.mapped(fd, spec)
     flags = int(spec.flags)

@@ -11,8 +11,8 @@ from skep.errors import (
     TypeMismatchError,
     UnsupportedError,
 )
+from skep.generic import Generic, V
 from skep.kernel import bpf
-from skep.maps.generic import Generic, V
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

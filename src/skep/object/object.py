@@ -5,8 +5,8 @@ from __future__ import annotations
 from _collections_abc import Mapping  # collections.abc imports all of collections: 2 ms
 
 from skep.errors import ClosedError
-from skep.kernel.owner import Owner, caller, place
 from skep.object.spec import Named, counted
+from skep.owner import Owner, caller, place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

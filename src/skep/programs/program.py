@@ -5,11 +5,10 @@ from __future__ import annotations
 from skep.errors import UnsupportedError
 from skep.kernel import bpf
 from skep.kernel.constants import AttachType, ProgramType, name_of
+from skep.owner import Closing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Self
-
     from skep.kernel.bpf import TestRun
     from skep.kernel.bpf.info import ProgramInfo
     from skep.kernel.fd import FD
@@ -34,7 +33,7 @@ _PACKETS = frozenset(
 )
 
 
-class Program:
+class Program(Closing):
     """A loaded program: owns its descriptor, and is a context manager that closes it.
 
     `spec` is what it was made from; `name`, `section`, `type`, `expected_attach_type` and
@@ -153,9 +152,3 @@ class Program:
         self.fd.close()
         for each in self.maps.values():
             each.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()

@@ -16,7 +16,7 @@ from time import monotonic, sleep
 
 from skep.errors import ClosedError, RangeError, SkepError
 from skep.generic import Generic
-from skep.kernel.owner import Owner
+from skep.owner import Owner
 from skep.streams import decode
 from skep.streams.ring import Ring
 from skep.streams.stats import StreamStats

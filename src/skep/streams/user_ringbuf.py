@@ -24,13 +24,14 @@ from time import monotonic
 from skep.errors import ClosedError, FormatError, MapFullError, RangeError, TypeMismatchError
 from skep.kernel.memory import Mapping, load_u32, load_u64, store_u32, store_u64
 from skep.kernel.syscall import page_size
+from skep.owner import Closing
 from skep.streams.decode import BUSY, DISCARDED, HEADER, LENGTH, stride
 from skep.streams.reservation import Reservation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any, Self
+    from typing import Any
 
     import numpy as np
 
@@ -47,7 +48,7 @@ MAX_RECORD = (1 << 24) - 1
 """Bytes that the kernel can hand to a program as one dynptr (``DYNPTR_MAX_SIZE``)."""
 
 
-class Producer:
+class Producer(Closing):
     """Writer of one user ring buffer map; `UserRingBuffer.producer` makes it.
 
     *fd* is the map (not owned; it may be closed first), *size* its bytes, *decoder* the type of
@@ -382,12 +383,6 @@ class Producer:
         with self._waiting:
             self._epoll.close()
             os.close(self._wake)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __del__(self) -> None:
         if getattr(self, "_consumer", None) is not None:

@@ -14,12 +14,13 @@ import time
 
 from skep.errors import NotFoundError
 from skep.kernel import process
+from skep.owner import Closing
 from skep.tools.options import BUFFER, DURATION, INTERVAL, OUTPUT, TIMESTAMP, Options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any, ClassVar, Self
+    from typing import Any, ClassVar
 
     from skep.links.link import Links
     from skep.object.object import Object
@@ -170,7 +171,7 @@ class EventTool(Tool):
         return ""
 
 
-class Running:
+class Running(Closing):
     """A tool at work: owns the loaded object and its links. Close it, or use it in ``with``.
 
     Not thread-safe: one thread reads it.
@@ -222,12 +223,6 @@ class Running:
             self.stream.close()
         self.links.close()
         self.object.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def told(tool: Tool, lost: Mapping[str, int]) -> list[str]:

@@ -19,9 +19,7 @@ from bound_source import SOURCE
 import skep
 from skep.bindings import generate
 from skep.errors import ClosedError, NotFoundError, RangeError, TypeMismatchError
-from skep.maps.array import ArrayMap
-from skep.maps.nested import MapOfMaps
-from skep.maps.queue import Queue
+from skep.maps import ArrayMap, MapOfMaps, Queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

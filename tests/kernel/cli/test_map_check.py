@@ -262,7 +262,7 @@ def test_no_btf_and_flags() -> None:
 def test_descriptors_that_may_not(bpffs: Path) -> None:
     """From Python, of a map that was opened so: it is the descriptor's, not the map's."""
     from skep.maps.diagnose import check
-    from skep.maps.sides import view
+    from skep.maps.system.sides import view
 
     spec = MapSpec(name="cmd_modes", type=MapType.ARRAY, key_size=4, value_size=8, max_entries=1)
     with spec.create() as made:
@@ -381,7 +381,7 @@ print(json.dumps([index, here, there]))
 def test_from_python(live: Object) -> None:
     """The findings as objects, of a map that is open anyway."""
     from skep.maps.diagnose import Finding, check
-    from skep.maps.sides import view
+    from skep.maps.system.sides import view
 
     with view(bpf.fd_by_id("map", live.maps["cmd_totals"].id)) as seen:
         found = check(seen)

@@ -362,7 +362,7 @@ def test_keys_that_are_something_else(compile_bpf: CompileBpf) -> None:
 def test_watch(live: Object) -> None:
     """What changed between two looks: here all of it between the first and the second."""
     from skep.cli.map_watch import changes, snapshot
-    from skep.maps.sides import view
+    from skep.maps.system.sides import view
 
     items = live.maps["cmd_items"]
     with view(bpf.fd_by_id("map", items.id)) as seen:

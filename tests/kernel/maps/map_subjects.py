@@ -290,7 +290,7 @@ def xdp_sockets(type: MapType) -> Iterator[Case]:
 
 @contextmanager
 def sockets(type: MapType) -> Iterator[Case]:
-    from skep.maps.sockets import cookie
+    from skep.maps.types.sockets import cookie
 
     sizes = {"key_size": 4} if type == MapType.SOCKHASH else {}
     key, other = (KEY, OTHER) if sizes else (1, 2)
@@ -302,7 +302,7 @@ def sockets(type: MapType) -> Iterator[Case]:
 
 @contextmanager
 def reuseport(type: MapType) -> Iterator[Case]:
-    from skep.maps.sockets import cookie
+    from skep.maps.types.sockets import cookie
 
     with created(type, max_entries=4) as live, ExitStack() as stack:
         pair = []

@@ -17,8 +17,8 @@ from skep.errors import (
     UnsupportedError,
 )
 from skep.kernel.constants import MapFlags, MapType
-from skep.maps.array import ArrayMap
 from skep.maps.spec import MapSpec
+from skep.maps.types.array import ArrayMap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,8 @@ import pytest
 import skep
 from skep.errors import MapFullError, MissingKeyError, RangeError, TypeMismatchError
 from skep.kernel.constants import MapFlags, MapType
-from skep.maps import LpmTrie, Map, MapSpec, lpm
+from skep.maps import LpmTrie, Map, MapSpec
+from skep.maps.types import lpm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

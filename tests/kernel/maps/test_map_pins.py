@@ -21,9 +21,9 @@ from skep.errors import (
 from skep.kernel import bpf
 from skep.kernel.constants import MapFlags, MapType
 from skep.kernel.cpus import possible_cpus
-from skep.maps.array import ArrayMap
 from skep.maps.map import Map
 from skep.maps.spec import MapSpec
+from skep.maps.types.array import ArrayMap
 
 if TYPE_CHECKING:
     from pathlib import Path

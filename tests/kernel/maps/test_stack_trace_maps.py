@@ -11,7 +11,8 @@ import pytest
 import skep
 from skep.errors import LoadError, MissingKeyError, RangeError, UnsupportedError
 from skep.kernel.constants import MapFlags, MapType
-from skep.maps import Map, MapSpec, StackTraces, stack_traces
+from skep.maps import Map, MapSpec, StackTraces
+from skep.maps.types import stack_traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,7 +10,7 @@ from needs import need
 import skep
 from skep.errors import MissingKeyError
 from skep.maps import Map, StructOpsMap
-from skep.maps.operations import STATES
+from skep.maps.types.struct_ops import STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

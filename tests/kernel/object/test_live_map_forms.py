@@ -10,8 +10,8 @@ import pytest
 from skep.errors import BtfError, NotFoundError
 from skep.kernel.constants import MapFlags, MapType
 from skep.kernel.cpus import possible_cpus
-from skep.maps.nested import MapOfMaps
 from skep.maps.spec import MapSpec
+from skep.maps.types.nested import MapOfMaps
 from skep.object.spec import ObjectSpec
 
 if TYPE_CHECKING:

@@ -26,10 +26,8 @@ USE = """
 from typing import Any, assert_type
 
 import rich
-from skep import Map, Program
-from skep.links.link import Links
-from skep.maps.array import ArrayMap
-from skep.maps.queue import Queue
+from skep import Links, Map, Program
+from skep.maps import ArrayMap, Queue
 
 with rich.open(only_pid=1, max_entries={"events_by_pid": 5, "class_": 3}, log_level=1) as p:
     assert_type(p, rich.Opened)

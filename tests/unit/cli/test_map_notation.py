@@ -13,7 +13,7 @@ from skep import ObjectSpec
 from skep.btf.codec import codec, raw_codec
 from skep.cli.notation import pack, parse
 from skep.errors import RangeError, SkepError, TypeMismatchError
-from skep.maps.sides import Side
+from skep.maps.system.sides import Side
 
 if TYPE_CHECKING:
     from compiling import CompileBpf

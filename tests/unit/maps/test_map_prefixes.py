@@ -13,9 +13,9 @@ from skep.btf.btf import Btf
 from skep.btf.writer import Builder
 from skep.errors import RangeError, TypeMismatchError
 from skep.kernel.constants import MapType
-from skep.maps.lpm import shorter, trimmed
-from skep.maps.prefixes import Prefix, key_cell
 from skep.maps.spec import MapSpec
+from skep.maps.types.lpm import shorter, trimmed
+from skep.maps.types.prefixes import Prefix, key_cell
 
 
 def v4(length: int, address: str) -> bytes:

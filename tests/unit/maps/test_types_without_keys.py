@@ -8,7 +8,7 @@ from skep.btf.btf import Btf
 from skep.btf.codec import codec
 from skep.btf.types import Kind
 from skep.btf.writer import Builder
-from skep.maps.unkeyed import blob
+from skep.maps.types.unkeyed import blob
 
 
 def test_only_what_the_value_mentions_is_kept() -> None:

@@ -5,9 +5,9 @@ Source: kernel/bpf/arraymap.c ``perf_event_fd_array_*``, Linux 6.18.
 
 from __future__ import annotations
 
-from skep.maps.handles import HandleMap
-from skep.maps.pairs import each
-from skep.maps.write_only import WriteOnly
+from skep.maps.types.handles import HandleMap
+from skep.maps.types.pairs import each
+from skep.maps.types.write_only import WriteOnly
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import errno
 
 from skep.errors import KernelError, RangeError, SkepError, TypeMismatchError
+from skep.generic import Generic, K
 from skep.kernel import bpf
 from skep.maps import kinds
-from skep.maps.generic import Generic, K
-from skep.maps.handles import HandleMap
 from skep.maps.map import Map
+from skep.maps.types.handles import HandleMap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class MapOfMaps(HandleMap[K, M], Generic[K, M]):
 
     def _refusal(self, error: KernelError, value: Any) -> SkepError | None:
         if error.errno == errno.EINVAL:
-            from skep.maps.inner import refused
+            from skep.maps.types.inner import refused
 
             number = value.fileno() if hasattr(value, "fileno") else value
             found = refused(self, self._what(), number, value)

@@ -6,7 +6,7 @@ Linux 6.18.
 
 from __future__ import annotations
 
-from skep.maps.generic import Generic, V
+from skep.generic import Generic, V
 from skep.maps.map import Map
 
 TYPE_CHECKING = False

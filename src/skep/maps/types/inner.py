@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from skep.kernel.bpf.info import MapInfo
-    from skep.maps.nested import MapOfMaps
+    from skep.maps.types.nested import MapOfMaps
 
     Difference = tuple[str, str, str]
 

@@ -6,10 +6,10 @@ Source: kernel/bpf/bloom_filter.c, Linux 6.18.
 from __future__ import annotations
 
 from skep.errors import KernelError
+from skep.generic import Generic, V
 from skep.kernel import bpf
-from skep.maps.generic import Generic, V
-from skep.maps.keyless import Keyless
-from skep.maps.pairs import each
+from skep.maps.types.keyless import Keyless
+from skep.maps.types.pairs import each
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from skep.errors import (
     SkepError,
     UnsupportedError,
 )
-from skep.maps import resolve
-from skep.maps.generic import Generic, K, V
+from skep.generic import Generic, K, V
 from skep.maps.map import Map
-from skep.maps.pairs import each, pairs
+from skep.maps.types import resolve
+from skep.maps.types.pairs import each, pairs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from skep.maps.cells import Cells
-    from skep.maps.resolve import Held
+    from skep.maps.types.resolve import Held
 
 _ABSENT: Any = object()
 

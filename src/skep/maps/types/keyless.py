@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skep.errors import UnsupportedError
-from skep.maps.generic import Generic, V
+from skep.generic import Generic, V
 from skep.maps.map import Map
 
 TYPE_CHECKING = False

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from skep.kernel.memory import Mapping
-    from skep.maps.array import ArrayMap
+    from skep.maps.types.array import ArrayMap
 
 
 def slot_of(map: Any) -> int:

@@ -7,7 +7,7 @@ from skep.errors import SkepError
 from skep.kernel.constants import MapFlags
 from skep.maps import kinds
 from skep.maps.diagnose import Finding
-from skep.maps.leaves import Leaf, leaves, other
+from skep.maps.system.leaves import Leaf, leaves, other
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from skep.btf.btf import Btf
     from skep.btf.layout import Layout
-    from skep.maps.sides import Side, View
     from skep.maps.spec import MapSpec
+    from skep.maps.system.sides import Side, View
 
     Typed = tuple[Btf, int]
 

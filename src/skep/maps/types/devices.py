@@ -17,9 +17,9 @@ from skep.errors import (
     SkepError,
     TypeMismatchError,
 )
+from skep.generic import Generic, K, V
 from skep.kernel.constants import AttachType, MapType
-from skep.maps.generic import Generic, K, V
-from skep.maps.sparse import SlotMap
+from skep.maps.types.sparse import SlotMap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

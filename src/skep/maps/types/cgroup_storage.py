@@ -12,11 +12,11 @@ import sys
 
 from skep.btf.record import Record
 from skep.errors import KernelError, MissingKeyError, RangeError, UnsupportedError
+from skep.generic import Generic, K, V
 from skep.kernel.constants import AttachType, UpdateFlags, name_of
-from skep.maps import resolve
-from skep.maps.generic import Generic, K, V
 from skep.maps.map import Map
-from skep.maps.pairs import pairs
+from skep.maps.types import resolve
+from skep.maps.types.pairs import pairs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import errno
 
 from skep.errors import SkepError, TypeMismatchError
 from skep.kernel.constants import ProgramType, name_of
-from skep.maps.handles import HandleMap
+from skep.maps.types.handles import HandleMap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

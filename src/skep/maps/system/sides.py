@@ -8,8 +8,8 @@ from __future__ import annotations
 from skep.errors import KernelError, SkepError, TypeMismatchError, UnsupportedError
 from skep.kernel import bpf
 from skep.maps import kinds
-from skep.maps.plain import BARE, NUMBER, OTHER, Shape, shape
-from skep.maps.type_names import Places
+from skep.maps.system.plain import BARE, NUMBER, OTHER, Shape, shape
+from skep.maps.system.type_names import Places
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

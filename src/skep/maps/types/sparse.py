@@ -7,10 +7,10 @@ be deleted. Here an empty slot is no entry: it is passed over, and is a `Missing
 from __future__ import annotations
 
 from skep.errors import KernelError, MissingKeyError, SkepError, UnsupportedError
+from skep.generic import Generic, K, V
 from skep.maps import kinds
-from skep.maps.generic import Generic, K, V
 from skep.maps.map import Map
-from skep.maps.pairs import each, pairs
+from skep.maps.types.pairs import each, pairs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from _operator import index as to_index  # operator without its Python part
 from struct import Struct
 
 from skep.errors import KernelError, RangeError, UnsupportedError
+from skep.generic import Generic, V
 from skep.kernel.constants import MapFlags
 from skep.maps.cells import Cells, Index
-from skep.maps.generic import Generic, V
 from skep.maps.map import Map
 
 TYPE_CHECKING = False

@@ -7,7 +7,7 @@ import sys
 from skep.kernel.constants import MapType
 from skep.maps import kinds
 from skep.maps.diagnose import Finding
-from skep.maps.leaves import Leaf, leaves
+from skep.maps.system.leaves import Leaf, leaves
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from skep.btf.btf import Btf
     from skep.errors import KernelError
-    from skep.maps.sides import Side, View
+    from skep.maps.system.sides import Side, View
 
     Typed = tuple[Btf, int]
 

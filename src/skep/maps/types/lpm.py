@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 
 from skep.errors import KernelError, RangeError, TypeMismatchError
+from skep.generic import Generic, K, V
 from skep.kernel import bpf
 from skep.kernel.constants import MapFlags, MapType
-from skep.maps.generic import Generic, K, V
 from skep.maps.map import Map
 
 TYPE_CHECKING = False
@@ -35,14 +35,14 @@ class LpmTrie(Map[K, V], Generic[K, V]):
 
     Keys whose data has 4 or 16 bytes are `ipaddress.IPv4Network` and `IPv6Network`; where a key is
     asked for, their text and addresses do as well. Other keys are the records that BTF declares,
-    or ``(prefix length, bytes)`` (`skep.maps.prefixes`).
+    or ``(prefix length, bytes)`` (`skep.maps.types.prefixes`).
     """
 
     __slots__ = ()
 
     def _make_cells(self) -> Cells:
         from skep.maps.cells import Cells
-        from skep.maps.prefixes import key_cell
+        from skep.maps.types.prefixes import key_cell
 
         return Cells(self.spec, key=key_cell(self.spec))
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import errno
 
 from skep.errors import EmptyError, KernelError, MapFullError
+from skep.generic import Generic, V
 from skep.kernel import bpf
 from skep.maps import kinds
-from skep.maps.generic import Generic, V
-from skep.maps.keyless import Keyless
-from skep.maps.pairs import each
+from skep.maps.types.keyless import Keyless
+from skep.maps.types.pairs import each
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

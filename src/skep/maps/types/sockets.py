@@ -16,9 +16,9 @@ from skep.errors import (
     TypeMismatchError,
     UnsupportedError,
 )
-from skep.maps import resolve
-from skep.maps.generic import Generic, K, V
-from skep.maps.sparse import SparseMap
+from skep.generic import Generic, K, V
+from skep.maps.types import resolve
+from skep.maps.types.sparse import SparseMap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

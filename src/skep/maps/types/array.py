@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skep.maps.generic import Generic, V
+from skep.generic import Generic, V
 from skep.maps.map import Map
 
 TYPE_CHECKING = False
@@ -52,7 +52,7 @@ class ArrayMap(Map[int, V], Generic[V]):
         The array stays valid when the map is closed: the memory goes with the last view of it.
         `UnsupportedError` where the kernel does not share the map's memory, saying why.
         """
-        from skep.maps.shared import live_view
+        from skep.maps.types.shared import live_view
 
         return live_view(self)
 
@@ -63,7 +63,7 @@ class ArrayMap(Map[int, V], Generic[V]):
         read after. *offset* is a multiple of 8. `MissingKeyError` past the end, `RangeError` for
         an offset outside the value, `UnsupportedError` as for `view`.
         """
-        from skep.maps import shared
+        from skep.maps.types import shared
 
         return shared.load_u64(self, index, offset)
 
@@ -73,6 +73,6 @@ class ArrayMap(Map[int, V], Generic[V]):
         The bytes are *value*, 0 to 2**64 - 1, in the machine's order. Errors as for `load_u64`,
         and `UnsupportedError` when the map is read-only.
         """
-        from skep.maps import shared
+        from skep.maps.types import shared
 
         shared.store_u64(self, index, value, offset)

@@ -9,8 +9,8 @@ import os
 
 from skep.errors import NotFoundError, SkepError, TypeMismatchError
 from skep.kernel.fd import FD
-from skep.maps.handles import HandleMap
-from skep.maps.write_only import WriteOnly
+from skep.maps.types.handles import HandleMap
+from skep.maps.types.write_only import WriteOnly
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

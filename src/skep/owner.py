@@ -1,4 +1,4 @@
-"""`Owner`: a context manager that closes once and warns when it was forgotten."""
+"""`Closing`: a context manager that closes. `Owner`: one that warns when it was forgotten."""
 
 from __future__ import annotations
 
@@ -13,7 +13,28 @@ if TYPE_CHECKING:
     Place: TypeAlias = tuple[CodeType, int] | None
 
 
-class Owner:
+class Closing:
+    """Base of what is closed at the end of a `with` block, and whose parts warn when it was not."""
+
+    __slots__ = ()
+
+    def close(self) -> None:
+        """Give up what is held; a second call does nothing."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Owner(Closing):
     """Base of what holds something of the kernel's until `close()`.
 
     A subclass gives `closed`, `close()`, which may be called any number of times, and `_held()`,
@@ -27,27 +48,12 @@ class Owner:
         """Whether `close()` was called."""
         raise NotImplementedError
 
-    def close(self) -> None:
-        """Give up what is held; a second call does nothing."""
-        raise NotImplementedError
-
     def _held(self) -> str:
         raise NotImplementedError
 
     def _place(self) -> str:
         """Return where it was opened, in words to append, if that is known."""
         return ""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __del__(self) -> None:
         if not self.closed:
@@ -56,7 +62,7 @@ class Owner:
             self.close()
 
 
-_PACKAGE = __file__.removesuffix("kernel/owner.py")
+_PACKAGE = __file__.removesuffix("owner.py")
 
 
 def caller() -> Place:
@@ -65,7 +71,7 @@ def caller() -> Place:
     As a code object and a position in it, which costs 0.1 us a frame; `place` makes words of it.
     None when there is only skep.
     """
-    frame = sys._getframe(1)
+    frame = sys._getframe(1)  # noqa: SLF001  the one way to look at callers cheaply
     while frame is not None:
         if not frame.f_code.co_filename.startswith(_PACKAGE):
             return frame.f_code, frame.f_lasti

@@ -17,9 +17,9 @@ from skep.errors import (
     TypeMismatchError,
     UnsupportedError,
 )
+from skep.generic import Generic, K, V
 from skep.kernel import bpf
 from skep.maps import kinds
-from skep.maps.generic import Generic, K, V
 from skep.maps.map import Map
 
 TYPE_CHECKING = False

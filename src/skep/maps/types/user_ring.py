@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from skep.errors import ClosedError, SkepError, UnsupportedError
-from skep.maps.generic import Generic, V
-from skep.maps.keyless import Keyless, NoKey
+from skep.generic import Generic, V
+from skep.maps.types.keyless import Keyless, NoKey
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

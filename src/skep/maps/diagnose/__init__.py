@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from skep.btf.btf import Btf
-    from skep.maps.sides import View
     from skep.maps.spec import MapSpec
+    from skep.maps.system.sides import View
 
 # How sure a finding is, and what it means for the exit status.
 WRONG = "wrong"  # values read with these types are wrong, or cannot be read
@@ -243,16 +243,16 @@ def check(
     declares it; *key_type* and *value_type* are types that somebody would read it with. Every
     entry is read once, and nothing is written.
     """
-    from skep.maps import diagnose_place, diagnose_types, diagnose_values
+    from skep.maps.diagnose import place, types, values
 
     found: list[Finding] = []
     if expected is not None:
-        found += diagnose_types.differences(view, expected)
+        found += types.differences(view, expected)
     for side, told in ((view.key, key_type), (view.value, value_type)):
         if side is not None:
-            found += diagnose_types.of_side(view, side, told)
-    found += diagnose_types.of_btf(view, told=value_type is not None or key_type is not None)
-    found += diagnose_place.access(view.map, path)
+            found += types.of_side(view, side, told)
+    found += types.of_btf(view, told=value_type is not None or key_type is not None)
+    found += place.access(view.map, path)
     spec = view.map.spec
     if not has_lookup(spec.type, spec.value_size):
         kind = kinds.type_name(spec.type)
@@ -263,7 +263,7 @@ def check(
         text = f"a {kind} map cannot be walked from user space: what is in it was not looked at"
         found.append(Finding("no-lookup", text, hint=instead(spec.type), type=kind))
     elif view.key is not None:
-        found += diagnose_values.scan(view, key_type, value_type)
-    found += diagnose_place.namespaces(view)
+        found += values.scan(view, key_type, value_type)
+    found += place.namespaces(view)
     order = (WRONG, LIMIT, GUESS, NOTE)
     return sorted(found, key=lambda one: order.index(one.level))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from skep.maps.map import Map
-    from skep.maps.sides import View
+    from skep.maps.system.sides import View
 
 _PIDS = frozenset({"pid", "tgid", "tid", "ppid"})
 
@@ -25,7 +25,7 @@ def absence(text: str, error: SkepError) -> list[Finding]:
 
     Raises *error* again when it is none of the reasons known.
     """
-    from skep.maps.system import meaning
+    from skep.maps.system.listing import meaning
 
     kind, word = meaning(text)
     if isinstance(error, PrivilegeError):

@@ -12,7 +12,7 @@ from _operator import index as to_index  # operator without its Python part
 from skep.errors import KernelError, LoadError, RangeError, TypeMismatchError
 from skep.kernel.memory import Mapping
 from skep.kernel.syscall import page_size
-from skep.maps.keyless import Keyless
+from skep.maps.types.keyless import Keyless
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
