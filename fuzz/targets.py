@@ -50,6 +50,7 @@ MAX_MEMORY = 256 << 20
 _TYPES = 64
 _VALUE = 1 << 12
 _RELOCATIONS = 64
+_MODULE = 1 << 20  # characters that the compiler of Python is given
 
 
 def quietly(function: Callable[..., T], *args: Any, **kwargs: Any) -> T | None:
@@ -282,7 +283,7 @@ def visit_spec(spec: ObjectSpec) -> None:
     for map_ in spec.maps.values():
         repr(map_)
     module = quietly(generate, spec, data=b"")
-    if module is not None:
+    if module is not None and len(module) < _MODULE:
         compile(module, "generated.py", "exec", dont_inherit=True)
     for variable in list(spec.variables.values())[:_TYPES]:
         repr(variable)

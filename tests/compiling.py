@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -150,9 +151,11 @@ def kept() -> list[str]:
 def prune() -> None:
     """Forget what no test asked for in days: sources change, and each version is another file."""
     oldest = time.time() - KEPT_DAYS * 24 * 3600
-    for path in CACHE.glob("**/*"):
-        if path.is_file() and path.stat().st_mtime < oldest:
-            path.unlink(missing_ok=True)
+    for folder, _, names in os.walk(CACHE):
+        for path in (Path(folder, name) for name in names):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
 
 
 def _fetch(request: list[str]) -> bytes:

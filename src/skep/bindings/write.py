@@ -81,12 +81,14 @@ class _Writer:
         self.renamed: dict[str, str] = {}  # "map NAME" -> C's name, where they differ
         self.imports: set[tuple[str, str]] = set()
         self.aliases: dict[str, str] = {}  # of types, for scopes where their own name is taken
+        self.taken: dict[str, frozenset[str]] = {}  # the names in each of the three namespaces
         self.maps = self._scope("map", list(spec.maps), NAMESPACE)
         self.variables = self._scope("variable", list(spec.variables), NAMESPACE)
         self.programs = self._scope("program", list(spec.programs), NAMESPACE)
 
     def _scope(self, kind: str, names: list[str], reserved: Iterable[str]) -> list[str]:
         made = Names(reserved).assign(names)
+        self.taken[kind] = frozenset(made)
         self.renamed.update(
             {f"{kind} {python}": c for python, c in zip(made, names, strict=True) if python != c}
         )
@@ -215,7 +217,7 @@ class _Writer:
         for name, (c_name, spec) in zip(self.maps, self.spec.maps.items(), strict=True):
             annotation, imports = map_annotation(spec, self.types)
             self.imports |= imports
-            annotation = self._scoped(annotation, self.maps)
+            annotation = self._scoped(annotation, self.taken["map"])
             lines = [declare.map_summary(c_name, spec)]
             if spec.contents is None:
                 lines += ["", *declare.c_map(c_name, spec)]
@@ -227,7 +229,7 @@ class _Writer:
         for name, (c_name, spec) in zip(self.variables, self.spec.variables.items(), strict=True):
             assert btf is not None
             inner = self.types.annotation(spec.type_id)
-            annotation = self._scoped(f"Variable[{inner}]", self.variables)
+            annotation = self._scoped(f"Variable[{inner}]", self.taken["variable"])
             what = "constant" if spec.constant else "variable"
             lines = [
                 f"`{declare.c_variable(c_name, spec, btf)}`: a {what} in `{shown(spec.section)}`."
@@ -239,7 +241,7 @@ class _Writer:
     def _programs(self) -> Iterator[str]:
         yield from self._namespace("Programs", "programs")
         for name, (c_name, spec) in zip(self.programs, self.spec.programs.items(), strict=True):
-            annotation = self._scoped("Program", self.programs)
+            annotation = self._scoped("Program", self.taken["program"])
             lines = [declare.program_summary(c_name, spec)]
             prototype = declare.c_program(c_name, self.spec.btf)
             lines += ["", prototype] * bool(prototype)

@@ -1,4 +1,4 @@
-"""What is filled in when a map of storage, devices or sockets is created, and what is missing.
+"""What is filled in when a map is created from little, and what is missing.
 
 Source: ``bpf_local_storage_map_alloc_check`` and ``bpf_local_storage_map_check_btf`` in
 kernel/bpf/bpf_local_storage.c, ``cgroup_storage_map_alloc`` in kernel/bpf/local_storage.c, Linux
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 KEY_SIZE = 4
 
 _SIZES: dict[int, tuple[int, int]] = {
+    MapType.ARRAY: (4, 0),
+    MapType.PERCPU_ARRAY: (4, 0),
     MapType.DEVMAP: (4, 8),
     MapType.DEVMAP_HASH: (4, 8),
     MapType.CPUMAP: (4, 8),

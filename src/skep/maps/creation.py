@@ -26,7 +26,7 @@ _WITHOUT_TYPES = (errno.EINVAL, errno.EPERM, errno.ENOTSUP, 524)
 
 def create(spec: MapSpec, btf_fd: FD | None, pin_root: str, token: FD | None) -> Map:
     """Create the map, or open its pin; see `MapSpec.create`."""
-    if spec.type in kinds.COMPLETED:
+    if spec.type in kinds.COMPLETED or (spec.type in kinds.ARRAYS and not spec.key_size):
         from skep.maps.complete import complete
 
         completed = complete(spec)
