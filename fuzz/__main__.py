@@ -22,9 +22,9 @@ CACHE = ROOT / ".cache" / "fuzz"
 FINDINGS = ROOT / "fuzz" / "findings"
 
 # How large a share of the time each target gets, the longest first.
-SHARES = {"elf": 10, "btf": 7, "code": 3, "btf_ext": 2, "binary": 2, "log": 1}
+SHARES = {"elf": 10, "btf": 7, "types": 7, "code": 3, "btf_ext": 2, "binary": 2, "log": 1}
 # Bytes of an input: small ones are tried more often, and reach as far.
-LARGEST = {"elf": 1 << 15, "btf": 1 << 13, "code": 1 << 12, "binary": 1 << 16}
+LARGEST = {"elf": 1 << 15, "btf": 1 << 13, "types": 1 << 12, "code": 1 << 12, "binary": 1 << 16}
 TAIL = 30  # lines of a failed target's log that are shown
 
 

@@ -245,6 +245,7 @@ def _replaced(made: bytearray, order: str, table: int, index: int, body: bytes) 
 MUTATIONS: dict[str, Mutation] = {
     "elf": elf,
     "btf": btf,
+    "types": btf,
     "btf_ext": words32,
     "code": instructions,
 }

@@ -43,9 +43,12 @@ def seeds(target: str, *, compiled: bool = False) -> Iterator[bytes]:
     elif target == "binary":
         yield from _binaries()
     else:
-        if target == "btf":
+        if target in {"btf", "types"}:
             yield every_kind("little")
             yield every_kind("big")
+        if target == "types":
+            yield of_maps("little")
+            yield of_maps("big")
         elif target == "btf_ext":
             yield from map(_records, "<>")
         for data in objects(compiled=compiled):
@@ -61,7 +64,7 @@ def _of_object(target: str, data: bytes) -> Iterator[bytes]:
         elf = ElfFile(each)
         for section in elf.sections:
             body = bytes(elf.data(section))
-            if (target, section.name) in (("btf", ".BTF"), ("btf_ext", ".BTF.ext")):
+            if section.name == {"btf_ext": ".BTF.ext"}.get(target, ".BTF") and target != "code":
                 yield body
             elif target == "code" and section.flags & SHF_EXECINSTR and body:
                 yield (b"\x01" if elf.byteorder == "little" else b"\x81") + body[: 8 * 256]
@@ -104,6 +107,34 @@ def every_kind(byteorder: str) -> bytes:
     b.datasec(".bss", 4, [(variable, 0, 4)])
     b.decl_tag("bpf_kfunc", function)
     b.decl_tag("note", record, 1)
+    return b.build()
+
+
+def of_maps(byteorder: str) -> bytes:
+    """Return a blob with what makes a difference in a key or value: tags, addresses, holes."""
+    b = Builder(byteorder)
+    word = b.int("unsigned int", 4)
+    byte = b.int("unsigned char", 1)
+    char = b.int("char", 1, signed=True)
+    short = b.int("unsigned short", 2)
+    wide = b.int("unsigned long long", 8)
+    long = b.int("long", 8, signed=True)
+    big = b.typedef("__be32", word)
+    six = b.array(byte, 16, word)
+    b.struct("in_addr", 4, [("s_addr", big, 0)])
+    state = b.enum("state", [("NEW", 0), ("OLD", 1)])
+    lock = b.struct("bpf_spin_lock", 4, [("val", word, 0)])
+    inner = b.struct("inner", 8, [("a", word, 0), ("b", b.array(byte, 4, word), 32)])
+    members = [("a", word, 0), ("b", inner, 32), ("saddr", big, 96), ("daddr", six, 128)]
+    flow = b.struct("flow", 56, [*members, ("port", b.typedef("__be16", short), 256),
+                                 ("state", state, 288), ("comm", b.array(char, 8, word), 320),
+                                 ("lock", lock, 384)])  # fmt: skip
+    b.decl_tag("skep:ipv4", flow, 0)
+    b.decl_tag("skep:enum state", inner, 0)
+    b.struct("mixed", 24, [("x", byte, 0), ("y", wide, 64), ("z", long, 128)])
+    b.struct("packed", 9, [("x", byte, 0), ("y", wide, 8)])
+    either = b.union("either", 8, [("a", wide, 0), ("b", word, 0), ("c", word, 4, 3)])
+    b.array(b.array(either, 2, word), 2, word)
     return b.build()
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fuzz.types_target import types_target
 from skep.asm.code import Code
 from skep.asm.instruction import decode, encode
 from skep.asm.listing import disassemble
@@ -166,6 +167,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "elf": elf_target,
     "btf": btf_target,
     "btf_ext": btf_ext_target,
+    "types": types_target,
     "code": code_target,
     "binary": binary_target,
     "log": log_target,

@@ -15,7 +15,7 @@ try:
 except ImportError:
     sys.exit("fuzzing needs the package atheris: pip install 'skep[fuzz]' (Linux on x86-64)")
 
-ROOMS = ("elf", "asm", "btf", "object", "programs", "maps", "bindings")
+ROOMS = ("elf", "asm", "btf", "arrow", "object", "programs", "maps", "bindings")
 LEFT_OUT = ("__main__",)
 
 

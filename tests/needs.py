@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import importlib.util
 import os
 import shutil
+from typing import Any
 
 import pytest
 
@@ -97,6 +99,14 @@ def at_least(samples: int) -> int:
     return samples // 20 if EMULATED else samples
 
 
+def rounds(number: int) -> int:
+    """Say how many of *number* rounds a stress test makes: fewer where each takes ten times longer.
+
+    The processors of a guest share one of the host's, so that races are rarer there anyway.
+    """
+    return -(-number // 10) if EMULATED else number
+
+
 def need_program(*names: str) -> None:
     """Skip where one of the programs *names*, which skep itself does not need, is missing."""
     missing = [name for name in names if shutil.which(name) is None]
@@ -111,6 +121,13 @@ def need_library(name: str) -> str:
     except OSError:
         pytest.skip(f"{NOT_INSTALLED} {name}")
     return name
+
+
+def need_module(name: str) -> Any:
+    """Return the module *name*, which skep itself does not need; skip where it is not installed."""
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"{NOT_INSTALLED} {name}")
+    return importlib.import_module(name)
 
 
 def justified(reason: str) -> bool:

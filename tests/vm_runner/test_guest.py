@@ -24,7 +24,7 @@ mkdir -p /results/deep/er
 printf 'a\0b\r\n' > /results/deep/er/bytes
 cp "$2/large" /results/
 exec 3<>/dev/ttyS3
-for word in one two; do echo $word >&3; read answer <&3; echo "$word: $answer"; done
+for word in one bad two; do echo $word >&3; read answer <&3; echo "$word: $answer"; done
 python3 -c 'import sys, skep.errors, numpy; print(sys.executable, numpy.arange(3).sum())'
 exit 42
 """
@@ -44,6 +44,8 @@ def test_everything_goes_in_and_comes_back(
 
     def serve(line: str) -> str:
         asked.append(line)
+        if line == "bad":
+            raise ValueError(line)
         return line.upper()
 
     result = guest.run(
@@ -63,9 +65,9 @@ def test_everything_goes_in_and_comes_back(
     assert lines[2] == "héllo"
     assert lines[3] == "750 1700000000 7"
     assert lines[4].startswith("644 ")
-    assert lines[5:8] == ["hello", "one: ONE", "two: TWO"]
-    assert lines[8].endswith("bin/python3 3")
-    assert asked == ["one", "two"]
+    assert lines[5:9] == ["hello", "one: ONE", "bad: ", "two: TWO"]
+    assert lines[9].endswith("bin/python3 3")
+    assert asked == ["one", "bad", "two"]
     assert result.files == {"deep/er/bytes": b"a\0b\r\n", "large": large}
 
 

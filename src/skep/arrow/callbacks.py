@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from _thread import allocate_lock
 
 from skep.errors import UnsupportedError
 
@@ -13,9 +14,16 @@ if TYPE_CHECKING:
 _python: Any = ctypes.pythonapi
 _hold_object = ctypes.PYFUNCTYPE(None, ctypes.py_object)(("Py_IncRef", _python))
 
+_here = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyInterpreterState_Get", _python))
+_main = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyInterpreterState_Main", _python))
+
 
 class Code:
-    """Where the functions of `release.c` are in this process."""
+    """Where the functions of `release.c` are in this process.
+
+    They take the GIL by ``PyGILState_Ensure``, which knows the main interpreter only, so others are
+    refused. Free-threaded builds have their own size of the object header.
+    """
 
     __slots__ = ("api", "free_capsule", "release_array", "release_schema", "release_stream")
 
@@ -31,6 +39,13 @@ class Code:
         from skep.kernel.executable import executable
         from skep.kernel.syscall import machine
 
+        if _here() != _main():
+            raise UnsupportedError(
+                "columns cannot be exported in a sub-interpreter: what readers call takes the lock"
+                " of the main interpreter, for ever",
+                hint="export them in the main interpreter; read() gives NumPy arrays here",
+                feature="arrow export",
+            )
         # A capsule's own fields follow the header that all objects have.
         found = CODE.get((machine, object.__basicsize__))
         if found is None:
@@ -54,12 +69,15 @@ class Code:
 
 
 _code: list[Code] = []
+_making = allocate_lock()
 
 
 def code() -> Code:
-    """Return the functions, put into memory at the first call."""
+    """Return the functions, put into memory at the first call, once for all threads."""
     if not _code:
-        _code.append(Code())
+        with _making:
+            if not _code:
+                _code.append(Code())
     return _code[0]
 
 

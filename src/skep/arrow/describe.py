@@ -108,7 +108,8 @@ def base_of(dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.dtype[Any]:
     """Return the dtype of arrays of *shape*."""
     import numpy as np
 
-    return np.dtype((dtype, shape))
+    # NumPy makes no dtype of an array of S0, and would of no array at all.
+    return np.dtype((dtype, shape)) if shape and dtype.itemsize else dtype
 
 
 def _inside(choices: Choices, length: int) -> Choices:

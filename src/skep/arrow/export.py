@@ -6,6 +6,7 @@ import ctypes
 import errno
 
 from skep.arrow.callbacks import address_of_function, code, hold
+from skep.arrow.fields import utf8
 from skep.arrow.structs import (
     FLAG_NULLABLE,
     ArrowArray,
@@ -77,7 +78,7 @@ def fill_schema(struct: Any, field: Field) -> None:
     if field.dictionary is not None:
         dictionary = ArrowSchema()
         fill_schema(dictionary, field.dictionary)
-    places, texts = _places(children), (field.format.encode(), field.name.encode(), field.encoded())
+    places, texts = _places(children), (field.format.encode(), utf8(field.name), field.encoded())
     struct.format, struct.name, struct.metadata = texts
     struct.flags = FLAG_NULLABLE if field.nullable else 0
     struct.n_children = len(children)

@@ -56,7 +56,7 @@ class Field:
         parts = [packing.pack("=i", len(self.metadata))]
         for pair in self.metadata.items():
             for text in pair:
-                data = text.encode("utf-8", "replace")
+                data = utf8(text)
                 parts += [packing.pack("=i", len(data)), data]
         return b"".join(parts)
 
@@ -189,7 +189,16 @@ def _packed(values: Sequence[bytes], *, large: bool = False) -> Column:
 
 def texts(values: Sequence[str]) -> Column:
     """Return a column of text."""
-    return _packed([value.encode("utf-8", "backslashreplace") for value in values])
+    return _packed([utf8(value) for value in values])
+
+
+def utf8(text: str) -> bytes:
+    r"""Return *text* as UTF-8, which readers rely on; bytes that were none become ``\xff``."""
+    try:
+        data = text.encode("utf-8", "surrogateescape")  # as names in BTF are read
+    except UnicodeEncodeError:
+        data = text.encode("utf-8", "surrogatepass")
+    return data.decode("utf-8", "backslashreplace").encode()
 
 
 class Blob(Field):

@@ -57,7 +57,7 @@ class Table:
         """
         import numpy as np
 
-        from skep.arrow.describe import Choices, of_dtype
+        from skep.arrow.describe import Choices, base_of, of_dtype
 
         if isinstance(columns, np.ndarray):
             array = columns
@@ -70,7 +70,10 @@ class Table:
         fields, made = [], []
         for name, one in columns.items():
             array = np.asarray(one)
-            dtype = np.dtype((array.dtype, array.shape[1:]))
+            if not array.ndim:
+                message = f"column {name!r} is {one!r:.60}, expected an array with a dimension"
+                raise TypeMismatchError(message, expected="an array", given=one)
+            dtype = base_of(array.dtype, array.shape[1:])
             choices = Choices(rows=len(array), binary=binary(text))
             field = of_dtype(name, dtype, choices)
             fields.append(field)

@@ -11,7 +11,7 @@ from skep.errors import TypeMismatchError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from skep.btf._values import Buffer
@@ -183,11 +183,7 @@ class Composite(Codec):
         if isinstance(value, (tuple, list)):
             if len(value) != len(self.fields):
                 self.explain(value, "")
-            pairs = list(zip(self.fields, value, strict=True))
-            # Views of the same bytes: the largest is written last, so that it wins; a str
-            # goes first because what follows its NUL is not in it.
-            pairs.sort(key=lambda pair: (not isinstance(pair[0].codec, String), pair[0].codec.size))
-            return pairs
+            return in_order(zip(self.fields, value, strict=True))
         fields = self._check_names(value, "")
         return [(field, _member(value, field)) for field in fields]
 
@@ -259,6 +255,17 @@ class Composite(Codec):
             pairs = [(field, _member(value, field)) for field in fields]
         for field, item in pairs:
             field.codec.explain(item, f"{path}.{field.name}" if path else field.name)
+
+
+def in_order(pairs: Iterable[tuple[Field, Any]]) -> list[tuple[Field, Any]]:
+    """Return members and their values in the order to write them, when some share bytes.
+
+    Views of the same bytes: the largest is written last, so that it wins; a str goes first because
+    what follows its NUL is not in it.
+    """
+    return sorted(
+        pairs, key=lambda pair: (not isinstance(pair[0].codec, String), pair[0].codec.size)
+    )
 
 
 def blank(field: Field) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from skep.btf import codec as c
 from skep.btf import types as t
 from skep.btf.btf import MAX_DEPTH
-from skep.btf.members import address_size, bits_of, is_special, members_of
+from skep.btf.members import address_size, bits_of, is_special, make_room, members_of, path_of
 from skep.errors import BtfError
 
 TYPE_CHECKING = False
@@ -66,6 +66,7 @@ class Problem:
 def leaves(btf: Btf, type_id: int, options: Options = c.DEFAULT) -> list[Leaf]:
     """Return the members of a type that have none themselves, front to back."""
     found: list[Leaf] = []
+    make_room(btf)
     for leaf in _leaves(btf, type_id, "", 0, (), options, MAX_DEPTH):
         found.append(leaf)
         if len(found) > MAX_LEAVES:
@@ -103,7 +104,7 @@ def _leaves(
             yield leaf
             return
         for member, bit, within in members_of(btf, target, options):
-            inside = f"{path}.{member.name}" if path else member.name
+            inside = path_of(btf, path, member.name)
             optional = is_special(btf, btf.strip(member.type_id))
             width = bits_of(btf, member)
             for leaf in _leaves(

@@ -73,6 +73,8 @@ class Btf:
         "parts",
         "records",
         "tags",
+        "view_parts",
+        "views",
     )
 
     base: Btf | None
@@ -83,6 +85,8 @@ class Btf:
     parts: int  # members in `codecs`
     records: dict[int, type[Record]]  # classes for values of some structs, from generated modules
     tags: Any  # of skep.btf.tags; None: not looked for yet
+    view_parts: int  # members in `views`
+    views: dict[tuple[int, Any], Any]  # of skep.btf.codec, by type id and options; some at a time
     _cache: dict[int, t.Type]
     _data: bytes | None
     _deduplicated: bool
@@ -167,6 +171,8 @@ class Btf:
         self.parts = 0
         self.records = {}
         self.tags = None
+        self.view_parts = 0
+        self.views = {}
         self._deduplicated = trusted
         self._lock = allocate_lock()
         if not trusted:
@@ -361,12 +367,12 @@ class Btf:
 
     def learned(self) -> tuple[dict[int, int], dict[tuple[str, int | None], tuple[int, ...]]]:
         """Return where the types lie that were looked at, and which names have which ids."""
-        ids = {id_ for found in self._known.values() for id_ in found}
-        ids.update(self._places, self._cache)
+        known, places = dict(self._known), dict(self._places)  # other threads may add to them
+        ids = {id_ for found in known.values() for id_ in found}
+        ids.update(places, dict(self._cache))
         ids.discard(0)
         first = self._first_id
-        places = {id_: self._info_index(id_ - first, id_) for id_ in sorted(ids)}
-        return places, dict(self._known)
+        return {id_: self._info_index(id_ - first, id_) for id_ in sorted(ids)}, known
 
     def _named(self, offsets: set[int], kind: int | None) -> list[int]:
         """Return the own types of that *kind* whose name is at one of *offsets*."""
@@ -522,15 +528,17 @@ class Btf:
         if place is not None:
             return place
         infos = self._infos
-        while index >= len(infos):
-            if index < 0 or self._next >= len(self._words):
+        while True:
+            # Asked before the list is looked at: another thread may walk to the end in between.
+            whole = self._next >= len(self._words)
+            if 0 <= index < len(infos):
+                return infos[index]
+            if index < 0 or whole:
                 raise BtfError(
                     f"{self._what} has no type {id_}, only {self._first_id + len(infos)}",
                     source=self.name,
                 )
             self._walk(self._next + _CHUNK)
-            infos = self._infos
-        return infos[index]
 
     def _walk(self, upto: int) -> None:
         """Find every record that starts at or before word *upto*."""

@@ -43,6 +43,7 @@ from skep.btf.members import (
     is_byte,
     is_char,
     is_special,
+    make_room,
 )
 from skep.btf.options import DEFAULT, PREFIX, Options
 from skep.btf.tags import tags_of
@@ -77,9 +78,14 @@ def codec(btf: Btf, type_id: int, options: Options = DEFAULT) -> Codec:
     one that contains itself, `UnsupportedError` for `long double`, `TypeMismatchError` for
     *options* that do not fit the type.
     """
+    found: Codec | None
     if options is not DEFAULT and not options.plain:
-        return make(btf, type_id, MAX_DEPTH, options)
-    found: Codec | None = btf.codecs.get(type_id)
+        found = btf.views.get((type_id, options))
+        if found is None:
+            make_room(btf)
+            found = make(btf, type_id, MAX_DEPTH, options)
+        return found
+    found = btf.codecs.get(type_id)
     if found is None:
         # What cannot be made is noted under a number that no type has: it is not tried again.
         failed = btf.codecs.get(~type_id)
@@ -101,9 +107,11 @@ def raw_codec(size: int) -> Codec:
 
 
 def make(btf: Btf, type_id: int, depth: int, options: Options) -> Codec:
-    # The codecs that all share have a number for a key, others are kept with what was asked for.
-    place: Any = type_id if options is DEFAULT else (type_id, options)
-    found: Codec | None = btf.codecs.get(place)
+    # The codecs that all share are kept for good, others by what was asked for and for some time.
+    shared = options is DEFAULT
+    place: Any = type_id if shared else (type_id, options)
+    kept: dict[Any, Codec] = btf.codecs if shared else btf.views
+    found = kept.get(place)
     if found is not None:
         return found
     if not depth:
@@ -119,8 +127,7 @@ def make(btf: Btf, type_id: int, depth: int, options: Options) -> Codec:
         raise BtfError(f"BTF of {btf.name}: {name} makes {made.weight} values of {made.size} bytes")
     if isinstance(made, Scalar) and made.order != _native(btf):
         made.foreign()
-    btf.codecs[place] = made
-    return made
+    return kept.setdefault(place, made)  # of two threads that made one, the first has it
 
 
 def _native(btf: Btf) -> str:
@@ -177,7 +184,7 @@ def _make_target(
         if not target.size:
             raise BtfError(f"BTF of {btf.name}: {name} is only declared and has no size")
         char = _UNSIGNED[target.size]
-        charge(btf, len(target.values))
+        charge(btf, len(target.values), shared=options is DEFAULT)
         values = dict(target.values)
         names = form == "names" or (options.names and form != "numbers")
         char = char.lower() if target.signed else char
@@ -226,7 +233,7 @@ def fields_of(
     *wants* is a mapping of member to the Python type to make of it; what cannot be made is noted
     in *problems* with the member's name.
     """
-    charge(btf, _PER_CLASS)
+    charge(btf, _PER_CLASS, shared=options is DEFAULT and problems is None)
     fields = tuple(_fields(btf, target, depth, options, wants, problems))
     for field in fields:
         if field.offset + field.codec.size > target.size:
@@ -235,7 +242,7 @@ def fields_of(
                 f" its {target.size} bytes"
             )
     if options.orders:
-        names = {field.name for field in fields}
+        names = dict.fromkeys(field.name for field in fields)
         for path, _ in options.orders:
             if path.partition(".")[0] not in names:
                 kind = f"{target.kind.name.lower()} {target.name or '(anonymous)'}"
@@ -264,7 +271,7 @@ def _values_named(btf: Btf, enum: str) -> dict[str, int]:
             found = btf.type(id_)
             assert isinstance(found, t.Enum)
             if found.values:
-                charge(btf, len(found.values))
+                charge(btf, len(found.values), shared=False)
                 return dict(found.values)
     raise BtfError(
         f"BTF of {btf.name} has the tag '{PREFIX}enum {enum}', and no enum {enum}",
@@ -321,7 +328,9 @@ def _fields(
     wants: Mapping[str, Any],
     problems: list[tuple[str, TypeMismatchError]] | None,
 ) -> Iterator[Field]:
-    for member, bit, group, words in dissolved(btf, target, depth):
+    for member, bit, group, words in dissolved(
+        btf, target, depth, shared=options is DEFAULT and problems is None
+    ):
         inner = btf.strip(member.type_id)
         own = options.member(member.name, wants.get(member.name))
         own = by_name(btf, member, inner, own.tagged(words) if words else own)

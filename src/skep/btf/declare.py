@@ -112,6 +112,7 @@ class Declarer:
     def __init__(self, byteorder: str = sys.byteorder) -> None:
         self.b = Builder(byteorder)
         self._ids: dict[Any, int] = {}
+        self._open: list[Any] = []  # classes whose members are being described
         self._shapes: dict[int, tuple[int, int]] = {}  # size and alignment in bytes, by id
 
     def btf(self, name: str = "") -> Btf:
@@ -147,7 +148,13 @@ class Declarer:
             raise _unknown(description)
         found = self._ids.get(want)
         if found is None:
-            found = self._ids[want] = self._of_class(want, foreign=is_foreign(want))
+            if any(want is one for one in self._open):
+                raise _unknown(description, "it contains itself")
+            self._open.append(want)
+            try:
+                found = self._ids[want] = self._of_class(want, foreign=is_foreign(want))
+            finally:
+                self._open.pop()
         return found
 
     def _of_class(self, want: Any, *, foreign: bool) -> int:

@@ -58,8 +58,8 @@ def _composite(declarer: Declarer, of: Any) -> int:
     for name, kind, place in fields_of(of):
         id_ = declarer.id_of(kind)
         shown = "" if name in anonymous else name
-        bit, bits = _bits(kind, place)
-        members.append((shown, id_, 8 * place.offset + bit, bits))
+        at, bits = _bits(declarer, of, name, kind, place)
+        members.append((shown, id_, at, bits))
     return declarer.composite(
         of.__name__,
         ctypes.sizeof(of),
@@ -69,13 +69,28 @@ def _composite(declarer: Declarer, of: Any) -> int:
     )
 
 
-def _bits(kind: Any, place: Any) -> tuple[int, int]:
-    """Return first bit within the unit, and width; (0, 0) for what is no bit-field."""
-    if hasattr(place, "is_bitfield"):  # CPython 3.14
-        if not place.is_bitfield:
-            return 0, 0
-        return place.bit_offset, place.bit_size
-    # Before, the width of a bit-field was in the upper half of its size.
-    if place.size == ctypes.sizeof(kind) or not place.size >> 16:
-        return 0, 0
-    return place.size & 0xFFFF, place.size >> 16
+def _bits(declarer: Declarer, of: Any, name: str, kind: Any, place: Any) -> tuple[int, int]:
+    """Return first bit, as BTF counts them, and width; width 0 for what is no bit-field.
+
+    Where ctypes put a bit-field is seen by setting it: its own numbers count from the other end in
+    classes of the other byte order, and are others since CPython 3.14.
+    """
+    if not getattr(place, "is_bitfield", place.size >> 16 and place.size != ctypes.sizeof(kind)):
+        return 8 * place.offset, 0
+    swapped = hasattr(of, "_swappedbytes_")
+    order: Any = {"little": "big", "big": "little"}[sys.byteorder] if swapped else sys.byteorder
+    if order != declarer.b.byteorder:
+        raise TypeMismatchError(
+            f"{of.__name__}.{name} is a bit-field of the other byte order",
+            hint=f"in C the bits are those of a {declarer.b.byteorder}-endian machine",
+            expected="a bit-field of the machine's byte order",
+            given=of,
+            field=name,
+        )
+    probe = of.from_buffer_copy(bytes(ctypes.sizeof(of)))
+    place.__set__(probe, -1)
+    covered = int.from_bytes(bytes(probe), order)
+    first = (covered & -covered).bit_length() - 1
+    if order == "big":
+        first = 8 * ctypes.sizeof(of) - covered.bit_length()
+    return first, covered.bit_count()

@@ -29,7 +29,8 @@ class Row:
     follows with a greater depth is inside. `kind` is "member", "hole" (between members) or
     "padding" (after the last of a struct or union). `bit_field` tells `unsigned x:8` from a byte.
     `count` is how many elements an array of structs has; only the first is shown. `text` is C's
-    declaration, `head` the opening line of a body ("" when none follows).
+    declaration, `head` the opening line of a body ("" when none follows). `number` tells apart what
+    is of one size: "signed", "unsigned", "float", "" for a struct or bytes.
     """
 
     __slots__ = (
@@ -41,6 +42,7 @@ class Row:
         "head",
         "kind",
         "name",
+        "number",
         "text",
         "type_name",
     )
@@ -58,6 +60,7 @@ class Row:
         count: int = 1,
         text: str | None = None,
         head: str = "",
+        number: str = "",
     ) -> None:
         self.name = name
         self.type_name = type_name
@@ -69,6 +72,7 @@ class Row:
         self.count = count
         self.text = _declared(type_name, name) if text is None else text
         self.head = head
+        self.number = number
 
     @property
     def whole(self) -> bool:
@@ -190,7 +194,7 @@ def side_by_side(
 ) -> str:
     """Return both layouts as two columns under *titles*; a ``!`` marks the rows that differ.
 
-    *differ* are paths of members ("at.port") to mark besides those at other places.
+    They differ in place, size or sign. *differ* are paths of members ("at.port") to mark besides.
     """
     from skep.btf.layout_text import side_by_side as both
 

@@ -15,6 +15,8 @@ that read the same map are, and so is a BPF program that does not zero a key bef
 
 from __future__ import annotations
 
+from itertools import islice
+
 from skep.btf import types as t
 from skep.btf.abi import abi
 from skep.btf.btf import MAX_DEPTH
@@ -149,8 +151,8 @@ def _holes(found: Layout, role: Role) -> Iterator[Finding]:
 def _unions(found: Layout, gaps: Sequence[tuple[str, Row]]) -> Iterator[Finding]:
     """Say which unions of a key have bytes that depend on the alternative that was written."""
     places = []
-    for path, _, row in paths(found.rows):
-        sizes = _alternatives(found, row) if row.head.startswith("union") else []
+    for at, (path, _, row) in enumerate(paths(found.rows)):
+        sizes = _alternatives(found, at + 1, row) if row.head.startswith("union") else []
         if len(set(sizes)) > 1:
             where = f" of {path}" if path else ""
             text = f"alternatives{where} have {amount(min(sizes))} to {amount(max(sizes))}"
@@ -168,12 +170,10 @@ def _unions(found: Layout, gaps: Sequence[tuple[str, Row]]) -> Iterator[Finding]
         )
 
 
-def _alternatives(found: Layout, union: Row) -> list[int]:
-    """Return the sizes in bits of the alternatives of *union*."""
-    rows = found.rows
-    start = rows.index(union) + 1
+def _alternatives(found: Layout, start: int, union: Row) -> list[int]:
+    """Return the sizes in bits of the alternatives of *union*, which are from row *start* on."""
     sizes = []
-    for row in rows[start:]:
+    for row in islice(found.rows, start, None):
         if row.depth <= union.depth:
             break
         if row.depth == union.depth + 1 and row.kind == "member":
@@ -238,6 +238,7 @@ def _seen_pointers(btf: Btf, type_id: int) -> bool:
             return True
         target = btf.type(found.type_id)
         tags = []
+        btf.strip(target.id)  # raises when they go round in a circle
         while isinstance(target, t.Modifier):
             tags.append(target.name if isinstance(target, t.TypeTag) else "")
             target = btf.type(target.type_id)
@@ -252,7 +253,8 @@ def _leaves(btf: Btf, type_id: int, left: int) -> Iterator[tuple[str, int]]:
         raise BtfError(f"BTF of {btf.name}: type {type_id} is nested too deep")
     found = btf.strip(type_id)
     if isinstance(found, t.Array):
-        yield from _leaves(btf, found.type_id, left - 1)
+        if found.length:  # an empty one has no members, and is not in the layout
+            yield from _leaves(btf, found.type_id, left - 1)
     elif isinstance(found, t.Composite):
         for member in found.members:
             yield from _leaves(btf, member.type_id, left - 1)
@@ -295,6 +297,8 @@ def _packed(btf: Btf, type_id: int, name: str) -> Iterator[Finding]:
 def _composites(btf: Btf, type_id: int, path: str, left: int) -> Iterator[tuple[str, t.Composite]]:
     found = btf.strip(type_id)
     while isinstance(found, t.Array):
+        if not found.length:
+            return  # it has no members, and is not in the layout
         found = btf.strip(found.type_id)
         path += "[0]" if path else ""
     if not isinstance(found, t.Composite) or not left:

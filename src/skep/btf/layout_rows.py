@@ -5,6 +5,7 @@ from __future__ import annotations
 from skep.btf import types as t
 from skep.btf.btf import MAX_DEPTH
 from skep.btf.layout import MAX_ROWS, Layout, Row, type_name
+from skep.btf.members import path_of
 from skep.btf.spelling import MAX_PARTS, Speller, identifier
 from skep.errors import BtfError
 
@@ -35,12 +36,15 @@ class Drawing:
         packed = False
         if isinstance(found, t.Composite):
             packed = placer.place(found).packed
-            self._composite(found, 0, 0, MAX_DEPTH)
+            self._composite("", found, 0, 0, MAX_DEPTH)
         elif isinstance(found, t.DataSec):
             self._section(found)
         else:
-            self._row("", type_id, 0, 0, MAX_DEPTH)
-        name = found.name if isinstance(found, t.DataSec) else type_name(self.speller, type_id)
+            self._row("", "", type_id, 0, 0, MAX_DEPTH)
+        if isinstance(found, t.DataSec):  # its name is no identifier, and may be no text
+            name = found.name.encode("ascii", "backslashreplace").decode()
+        else:
+            name = type_name(self.speller, type_id)
         return Layout(
             name,
             size,
@@ -52,8 +56,10 @@ class Drawing:
             forced=self.forced,
         )
 
-    def _row(self, name: str, type_id: int, bit: int, depth: int, left: int, bits: int = 0) -> None:
-        """Add a member and, if it is to be, what is inside."""
+    def _row(
+        self, path: str, name: str, type_id: int, bit: int, depth: int, left: int, bits: int = 0
+    ) -> None:
+        """Add member *name* of the one at *path* and, if it is to be, what is inside."""
         if len(self.rows) >= MAX_ROWS:
             raise BtfError(f"BTF of {self.btf.name}: a layout has more than {MAX_ROWS} rows")
         self.speller.budget = MAX_PARTS
@@ -74,10 +80,15 @@ class Drawing:
             count=count,
             text=f"{text}:{bits}" if bits else text,
             head=head,
+            number=_number(inner, is_array=self._is_array(type_id)),
         )
         self.rows.append(row)
         if head and isinstance(inner, t.Composite):
-            self._composite(inner, bit, depth + 1, left - 1)
+            inside = path_of(self.btf, path, name)
+            self._composite(inside, inner, bit, depth + 1, left - 1)
+
+    def _is_array(self, type_id: int) -> bool:
+        return isinstance(self.btf.strip(type_id), t.Array)
 
     def _element(self, type_id: int) -> tuple[t.Type, int]:
         """Return what an array is made of in the end and how many of it there are."""
@@ -112,7 +123,7 @@ class Drawing:
             found = self.btf.type(found.type_id)
         return tag
 
-    def _composite(self, found: t.Composite, base: int, depth: int, left: int) -> None:
+    def _composite(self, path: str, found: t.Composite, base: int, depth: int, left: int) -> None:
         if not left:
             raise BtfError(f"BTF of {self.btf.name}: {found.name or 'a struct'} is nested too deep")
         placed = self.placer.place(found)
@@ -124,7 +135,7 @@ class Drawing:
             if index in placed.forced and not depth:
                 self.forced.append(member.name)
             bits, bit = self._bits(member, at)
-            self._row(member.name, member.type_id, base + bit, depth, left, bits)
+            self._row(path, member.name, member.type_id, base + bit, depth, left, bits)
             size = bits or 8 * self.placer.size_align(member.type_id)[0]
             end = max(end, bit + size)
         if 8 * placed.size > end:
@@ -146,10 +157,19 @@ class Drawing:
                 self._gap("hole", end, 8 * offset - end, 0)
             var = self.btf.type(var_id)
             if isinstance(var, t.Var):
-                self._row(var.name, var.type_id, 8 * offset, 0, MAX_DEPTH)
+                self._row("", var.name, var.type_id, 8 * offset, 0, MAX_DEPTH)
             end = max(end, 8 * (offset + size))
         if 8 * found.size > end:
             self._gap("padding", end, 8 * found.size - end, 0)
 
     def _gap(self, kind: RowKind, bit: int, bits: int, depth: int) -> None:
         self.rows.append(Row("", "", bit, bits, depth, kind, text=""))
+
+
+def _number(found: t.Type, *, is_array: bool) -> str:
+    """Return which kind of number *found* is, as far as two of one size are read otherwise."""
+    if isinstance(found, t.Float):
+        return "float"
+    if isinstance(found, (t.Int, t.Enum)) and not (is_array and found.size == 1):
+        return "signed" if found.signed else "unsigned"
+    return "unsigned" if isinstance(found, t.Pointer) else ""

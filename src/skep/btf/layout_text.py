@@ -6,10 +6,11 @@ from skep.btf.layout import Layout, Row, amount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
 _WIDEST = 56  # columns of C before the comments; longer declarations push theirs out
 _INDENT = 4
+_MOST = 512  # rows side by side: pairing them takes the square of the time
 
 
 def lines(layout: Layout, cache_line: int) -> list[str]:
@@ -156,7 +157,7 @@ def side_by_side(
     left: Layout, right: Layout, titles: tuple[str, str], differ: Collection[str] = ()
 ) -> str:
     """Return `skep.btf.layout.side_by_side`'s text."""
-    pairs = list(_aligned(_plain(left), _plain(right)))
+    pairs = list(_aligned(left.rows[:_MOST], right.rows[:_MOST]))
     texts = [(_cell(one), _cell(other)) for one, other in pairs]
     heads = [
         (titles[0], titles[1]),
@@ -169,19 +170,19 @@ def side_by_side(
     around: list[str] = []
     for (one, other), (a, b) in zip(texts, pairs, strict=True):
         same = a is not None and b is not None and _key(a) == _key(b)
-        if same and a is not None and a.kind == "member":
-            around[a.depth :] = [a.name]
-            same = ".".join(filter(None, around)) not in differ
+        row = a or b
+        if row is not None and row.kind == "member":
+            around[row.depth :] = [row.name]
+            same = same and ".".join(filter(None, around)) not in differ
         out.append(f"{' ' if same else '!'} {one:{width}} {' ' if same else '|'} {other}".rstrip())
+    more = max(len(left.rows), len(right.rows)) - _MOST
+    if more > 0:
+        out.append(f"  ... and {more} more rows")
     return "\n".join(out)
 
 
-def _plain(layout: Layout) -> list[Row]:
-    return list(layout.rows)
-
-
 def _key(row: Row) -> tuple[object, ...]:
-    return row.name, row.kind, row.depth, row.bit_offset, row.bit_size, row.bit_field
+    return row.name, row.kind, row.depth, row.bit_offset, row.bit_size, row.bit_field, row.number
 
 
 def _cell(row: Row | None) -> str:
@@ -191,11 +192,14 @@ def _cell(row: Row | None) -> str:
     return f"{row.offset:>6} {row.size:>4} {'  ' * row.depth}{text}"
 
 
-def _aligned(left: list[Row], right: list[Row]) -> Iterator[tuple[Row | None, Row | None]]:
+def _aligned(left: Sequence[Row], right: Sequence[Row]) -> Iterator[tuple[Row | None, Row | None]]:
     """Yield pairs of rows: members of one name beside each other, the rest alone."""
     from difflib import SequenceMatcher
 
     names = [[(row.depth, row.kind, row.name) for row in rows] for rows in (left, right)]
+    if names[0] == names[1]:
+        yield from zip(left, right, strict=True)
+        return
     matcher = SequenceMatcher(None, names[0], names[1], autojunk=False)
     for tag, a, b, c, d in matcher.get_opcodes():
         if tag == "equal":

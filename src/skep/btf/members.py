@@ -23,21 +23,47 @@ that is more. Members of anonymous structs count wherever they are dissolved: a 
 describe a thousand structs of 65 000 members. The largest kernels need a quarter of it."""
 
 
-def charge(btf: Btf, parts: int) -> None:
-    """Count *parts* of a codec about to be made."""
-    btf.parts += parts
-    if btf.parts > MAX_PARTS and btf.parts > len(btf.memory) // 8:
+MAX_PATH = 1024  # characters of the names of members inside one another
+MAX_VIEWS = 256
+"""Codecs with options of their own that are kept with a blob: programs that bind a new class or
+dtype each time have no use for the older ones."""
+
+
+def charge(btf: Btf, parts: int, *, shared: bool) -> None:
+    """Count *parts* of a codec about to be made, one that all share or one of `Btf.views`."""
+    if shared:
+        btf.parts += parts
+        most = btf.parts
+    else:
+        btf.view_parts += parts
+        most = btf.view_parts
+    if most > MAX_PARTS and most > len(btf.memory) // 8:
         raise BtfError(
             f"BTF of {btf.name}: its types have more than {MAX_PARTS} members when all anonymous"
             " structs are dissolved"
         )
 
 
+def make_room(btf: Btf) -> None:
+    """Forget the codecs with options when there are many, or large ones."""
+    if len(btf.views) >= MAX_VIEWS or btf.view_parts > MAX_PARTS // 2:
+        btf.views = {}
+        btf.view_parts = 0
+
+
+def path_of(btf: Btf, path: str, name: str) -> str:
+    """Return the path of member *name* of the one at *path*; a nameless one adds nothing."""
+    made = f"{path}.{name}" if path and name else path or name
+    if len(made) > MAX_PATH:
+        raise BtfError(f"BTF of {btf.name}: a member's path has more than {MAX_PATH} characters")
+    return made
+
+
 def members_of(
     btf: Btf, target: t.Composite, options: Options
 ) -> Iterator[tuple[t.Member, int, Options]]:
     """Yield (member, bit offset, how to read it), those of anonymous structs and unions inside."""
-    for member, bit, _, words in dissolved(btf, target, MAX_DEPTH):
+    for member, bit, _, words in dissolved(btf, target, MAX_DEPTH, shared=False):
         own = options.member(member.name)
         yield member, bit, own.tagged(words) if words else own
 
@@ -50,7 +76,7 @@ def bits_of(btf: Btf, member: t.Member) -> int:
     return inner.bits
 
 
-def dissolved(btf: Btf, target: t.Composite, depth: int) -> Iterator[Place]:
+def dissolved(btf: Btf, target: t.Composite, depth: int, *, shared: bool) -> Iterator[Place]:
     """Yield (member, bit offset, group, tags), those of anonymous structs and unions included."""
     count = 0
     unions = 0
@@ -77,7 +103,7 @@ def dissolved(btf: Btf, target: t.Composite, depth: int) -> Iterator[Place]:
             stack.pop()
             continue
         member, base, group, words = entry
-        charge(btf, 1)
+        charge(btf, 1, shared=shared)
         count += 1
         if count > 1 << 16 or len(stack) > depth:
             raise BtfError(f"BTF of {btf.name}: {target.name or 'a struct'} nests too many members")

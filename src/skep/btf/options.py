@@ -6,7 +6,7 @@ its name.
 
 from __future__ import annotations
 
-from skep.errors import RangeError
+from skep.errors import RangeError, TypeMismatchError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,6 +56,15 @@ class Options:
         if isinstance(byteorder, str):
             order = _sign(byteorder, "")
         elif byteorder is not None:
+            if not hasattr(byteorder, "items") or not all(
+                isinstance(one, str) for one in byteorder
+            ):
+                raise TypeMismatchError(
+                    f"byteorder is {byteorder!r:.60}, expected 'big', 'little' or a mapping of"
+                    " member to one of them",
+                    expected="'big', 'little' or a mapping",
+                    given=byteorder,
+                )
             orders = tuple(sorted((path, _sign(o, path)) for path, o in byteorder.items()))
         self._set(enums == "names", bool(addresses), order, orders, "", want)
 

@@ -135,7 +135,10 @@ class Placer:
             return placed.size, max(least, placed.alignment)
         if isinstance(found, t.Array):
             size, align = self.size_align(found.type_id, depth - 1)
-            return size * found.length, align
+            size *= found.length
+            if size >> 32:
+                raise BtfError(f"BTF of {btf.name}: type {type_id} claims {size} bytes")
+            return size, align
         if isinstance(found, t.Var):
             return self.size_align(found.type_id, depth - 1)
         if isinstance(found, t.DataSec):

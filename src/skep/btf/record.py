@@ -17,6 +17,7 @@ checker and an editor know, and bound to a map (`skep.maps.map.Map.bind`)::
 
 from __future__ import annotations
 
+import sys
 from operator import itemgetter
 
 TYPE_CHECKING = False
@@ -57,16 +58,16 @@ class RecordType(type):
     ) -> Any:
         """Make the class; without a `__dict__`, for records do not change."""
         namespace.setdefault("__slots__", ())
-        defaults = {}
-        annotations = namespace.get("__annotations__", {})
+        defaults, annotations = {}, {}
         if bases and "_fields" not in namespace:
+            annotations = _annotations_in(namespace)
             for one in annotations:
                 # Not there with the annotation alone; a property of that name comes instead.
                 if one in namespace and not _is_class_variable(annotations[one]):
                     defaults[one] = namespace.pop(one)
         made = super().__new__(cls, name, bases, namespace)
         if bases and "_fields" not in namespace:
-            _declare(made, type_name, defaults, members)
+            _declare(made, annotations, type_name, defaults, members)
             made._packed = packed  # type: ignore[attr-defined]  # of a record
         return made
 
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
         `index` would contradict the methods of a tuple.
         """
 
+        __match_args__: ClassVar[tuple[str, ...]]
         _fields: ClassVar[tuple[str, ...]]
         _type_name: ClassVar[str]
 
@@ -179,6 +181,7 @@ def replaced(record: Record, changes: dict[str, Any]) -> Any:
 def record_type(type_name: str, fields: tuple[str, ...]) -> type[Record]:
     """Make the record class of a struct or union called *type_name* in C."""
     namespace: dict[str, Any] = {"_fields": fields, "_type_name": type_name}
+    namespace["__match_args__"] = fields
     namespace.update(_properties(fields))
     # A class name has to be encodable, a BTF string need not be.
     name = type_name.rpartition(" ")[2].encode("ascii", "replace").decode()
@@ -199,13 +202,15 @@ def _properties(fields: tuple[str, ...]) -> dict[str, Any]:
 # -- declared classes -------------------------------------------------------------------
 
 
-def _declare(made: Any, type_name: str, defaults: dict[str, Any], members: tuple[str, ...]) -> None:
+def _declare(
+    made: Any,
+    annotations: dict[str, Any],
+    type_name: str,
+    defaults: dict[str, Any],
+    members: tuple[str, ...],
+) -> None:
     """Give a class declared in Python its members, and `__new__`."""
-    written = [
-        name
-        for name, annotation in _annotations_of(made).items()
-        if not _is_class_variable(annotation)
-    ]
+    written = [name for name, one in annotations.items() if not _is_class_variable(one)]
     # C's name of each member to the one that was written.
     c_names = members or tuple(member_name(name, made.__name__) for name in written)
     own = dict(zip(c_names, written, strict=True))
@@ -220,6 +225,8 @@ def _declare(made: Any, type_name: str, defaults: dict[str, Any], members: tuple
     made._declared = True
     made._own = tuple(own.values())
     made._names = {**made._names, **{name: member for member, name in own.items()}}
+    match_args = tuple(own.get(member, member) for member in fields)
+    made.__match_args__ = match_args  # type: ignore[misc]  # of this class alone
     for index, member in enumerate(fields):
         if member in own:
             setattr(made, own[member], property(itemgetter(index)))
@@ -275,15 +282,27 @@ def _is_class_variable(annotation: Any) -> bool:
     return "ClassVar[" in (annotation if isinstance(annotation, str) else repr(annotation))
 
 
-def _annotations_of(made: type) -> dict[str, Any]:
-    """Return the class's own annotations, as they were written or already looked up."""
-    import sys
+def _annotations_in(namespace: dict[str, Any]) -> dict[str, Any]:
+    """Return the annotations of a class body: as text, or already looked up.
 
-    if sys.version_info >= (3, 14):
-        from annotationlib import Format, get_annotations
+    Since Python 3.14 (PEP 749) they are looked up when somebody asks, and in the class, where the
+    members are by then: of ``bytes: int`` and ``comm: bytes`` the second would be the first. So
+    they are looked up here, as before; what is not known yet stays a name.
+    """
+    found = namespace.get("__annotations__")
+    if found is None and sys.version_info >= (3, 14):
+        from annotationlib import (
+            Format,
+            call_annotate_function,
+            get_annotate_from_class_namespace,
+        )
 
-        return dict(get_annotations(made, format=Format.FORWARDREF))
-    return dict(made.__dict__.get("__annotations__", {}))  # noqa: RUF063  not `inspect`
+        annotate = get_annotate_from_class_namespace(namespace)
+        if annotate is not None:
+            found = call_annotate_function(annotate, Format.FORWARDREF)
+            namespace.pop("__annotate_func__", None)
+            namespace["__annotations__"] = found
+    return dict(found or {})
 
 
 def _wrong(of: Any, text: str) -> Exception:

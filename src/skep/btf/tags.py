@@ -31,17 +31,22 @@ def tags_of(btf: Btf) -> Tags:
 
 def _find(btf: Btf) -> Tags:
     made: dict[tuple[int, int], list[str]] = {}
-    for text in btf.strings_starting(PREFIX):
-        word = text[len(PREFIX) :]
-        for id_ in btf.find(text, t.Kind.DECL_TAG):
-            tag = btf.type(id_)
-            assert isinstance(tag, t.DeclTag)
-            if word not in TAGS and not word.startswith("enum "):
-                known = ", ".join(f"{PREFIX}{one}" for one in TAGS)
-                raise BtfError(
-                    f"BTF of {btf.name} has the tag {text!r}, which skep does not know",
-                    hint=f"the tags are {known} and {PREFIX}enum NAME",
-                    source=btf.name,
-                )
-            made.setdefault((tag.type_id, tag.component_index), []).append(word)
+    # One search tells that there are none, as in a kernel's. Else all types are looked at, once:
+    # a search for each of the strings would be slow, as there may be very many.
+    tagged = range(1, len(btf)) if btf.strings_starting(PREFIX) else ()
+    for id_ in tagged:
+        if btf.kind_of(id_) != t.Kind.DECL_TAG:
+            continue
+        tag = btf.type(id_)
+        if not isinstance(tag, t.DeclTag) or not tag.name.startswith(PREFIX):
+            continue
+        word = tag.name[len(PREFIX) :]
+        if word not in TAGS and not word.startswith("enum "):
+            known = ", ".join(f"{PREFIX}{one}" for one in TAGS)
+            raise BtfError(
+                f"BTF of {btf.name} has the tag {tag.name!r:.80}, which skep does not know",
+                hint=f"the tags are {known} and {PREFIX}enum NAME",
+                source=btf.name,
+            )
+        made.setdefault((tag.type_id, tag.component_index), []).append(word)
     return {place: tuple(words) for place, words in made.items()}

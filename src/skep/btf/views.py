@@ -11,7 +11,7 @@ import sys
 from skep.btf import _values as v
 from skep.btf import codec as c
 from skep.btf import types as t
-from skep.btf._composite import Composite, Field
+from skep.btf._composite import Composite, Field, in_order
 from skep.btf.btf import MAX_DEPTH
 from skep.btf.hints import hints_of, is_members_class, unwrapped
 from skep.btf.members import address_size, is_char
@@ -62,10 +62,10 @@ def view(
 def is_foreign(want: Any) -> bool:
     """Tell whether *want* is memory laid out by somebody else: ctypes, NumPy."""
     ctypes, numpy = sys.modules.get("ctypes"), sys.modules.get("numpy")
-    if ctypes is not None and isinstance(want, type):
-        kinds = (ctypes.Structure, ctypes.Union, ctypes.Array, ctypes._SimpleCData)  # noqa: SLF001
-        if issubclass(want, kinds):
-            return True
+    # The base of ctypes._SimpleCData is that of all classes that have memory.
+    memory = () if ctypes is None else ctypes._SimpleCData.__base__  # noqa: SLF001
+    if isinstance(want, type) and issubclass(want, memory):
+        return True
     if numpy is None:
         return False
     return isinstance(want, numpy.dtype) or (
@@ -95,7 +95,8 @@ class Members(Composite):
         names = tuple(field.name for field in fields)
         positions = [names.index(one) for one in wanted]
         attributes = attributes_of(want, wanted)
-        self._picked = list(zip(wanted, attributes, strict=True))
+        picked = [fields[at] for at in positions]
+        self._picked = list(zip(picked, attributes, strict=True))
         if issubclass(want, Record):
             self.make(want)
         else:
@@ -107,19 +108,27 @@ class Members(Composite):
             self._picked = []  # its values are in the order of C already
 
     def _positional(self, value: Any) -> list[Any]:
-        return super()._positional(self._own(value))
+        if self._is_own(value):
+            value = {field.name: item for field, item in self._pairs(value)}
+        return super()._positional(value)
 
     def _chosen(self, value: Any) -> list[tuple[Field, Any]]:
-        return super()._chosen(self._own(value))
+        return in_order(self._pairs(value)) if self._is_own(value) else super()._chosen(value)
 
     def _explain(self, value: Any, path: str) -> None:
-        super()._explain(self._own(value), path)
+        if not self._is_own(value):
+            super()._explain(value, path)
+            return
+        for field, item in self._pairs(value):
+            field.codec.explain(item, f"{path}.{field.name}" if path else field.name)
 
-    def _own(self, value: Any) -> Any:
-        """Return the members of a value of the class by name, unless they are in C's order."""
-        if self._picked and isinstance(value, self._want):
-            return {member: getattr(value, name) for member, name in self._picked}
-        return value
+    def _is_own(self, value: Any) -> bool:
+        """Tell whether *value* is one of the class, and not in C's order."""
+        return bool(self._picked) and isinstance(value, self._want)
+
+    def _pairs(self, value: Any) -> list[tuple[Field, Any]]:
+        """Return the members of a value of the class; of a union it has as many as it declares."""
+        return [(field, getattr(value, name)) for field, name in self._picked]
 
 
 def attributes_of(want: Any, members: tuple[str, ...]) -> list[str]:
@@ -149,10 +158,12 @@ def _members(
     within = options.but(orders=options.orders)
     fields = c.fields_of(btf, target, depth, within, hints, problems)
     names = {field.name for field in fields}
+    given = {pair for field in fields if field.name in hints for pair in field.group}
     left_out = [
         field.name
         for field in fields
-        if field.name not in hints and not field.optional and not is_padding(field.name)
+        if field.name not in hints
+        and not (field.optional or is_padding(field.name) or _has_other(field, given))
     ]
     unknown = [one for one in hints if one not in names]
     repeated = [field.name for field in fields if sum(f.name == field.name for f in fields) > 1]
@@ -160,12 +171,35 @@ def _members(
         from skep.btf.shape import class_misfit
 
         raise class_misfit(btf, type_id, name, want, hints, problems, left_out, unknown)
+    _check_maker(name, want, tuple(hints))
     for field in fields:
         if field.name not in hints:
             field.optional = True
     # In the order of the class, not of C: that is the order of its constructor.
     order = "<" if btf.byteorder == "little" else ">"
     return Members(name, order, target.size, fields, want, tuple(hints))
+
+
+def _check_maker(name: str, want: Any, members: tuple[str, ...]) -> None:
+    """Refuse a dataclass that wants more to be made than its members: an InitVar, say."""
+    if issubclass(want, tuple):
+        return
+    from inspect import signature
+
+    try:
+        signature(want).bind(**dict.fromkeys(attributes_of(want, members)))
+    except TypeError as error:
+        why = f"it cannot be made of its members: {error}"
+        raise _cannot(name, want, why, "give what is no member a default") from None
+
+
+def _has_other(field: Field, given: set[tuple[int, int]]) -> bool:
+    """Tell whether another alternative of a union that *field* is in is among those *given*."""
+    return any(
+        union == other and alternative != one
+        for union, alternative in field.group
+        for other, one in given
+    )
 
 
 def is_padding(name: str) -> bool:
@@ -298,7 +332,8 @@ def _enumerated(
         raise _cannot(name, want, "it is no enum and no integer")
     _check_enumerators(name, target, want)
     plain = c.make(btf, type_id, depth, _numbers(options))
-    assert isinstance(plain, v.Scalar)
+    if not isinstance(plain, v.Scalar):
+        raise _cannot(name, want, f"it has {plain.size} bytes, an enum 8 at most", "write int")
     values = dict(target.values) if isinstance(target, t.Enum) else {}
     values |= {one.name: int(one.value) for one in want}
     made = v.Enumeration(name, plain.order, plain.char, values)

@@ -23,8 +23,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     of a pipe went away), 1 failed, 2 wrong usage, 130 interrupted elsewhere. Every failure is one
     sentence on standard error; ``SKEP_DEBUG=1`` shows the traceback as well.
     """
+    _open_streams()
     status = run(sys.argv[1:] if arguments is None else list(arguments))
     sys.exit(status)
+
+
+def _open_streams() -> None:
+    """Fill in standard streams that were closed by who started this (``>&-``).
+
+    Else a map or link would be opened under their number. Writing to them fails, as it should:
+    that of 0 is open for writing only, and those of 1 and 2 for reading only.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is not None:
+            continue
+        null = os.open(os.devnull, os.O_RDONLY if number else os.O_WRONLY)
+        if null != number:
+            os.dup2(null, number)
+            os.close(null)
+        setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - for good
 
 
 def run(arguments: list[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import click
 
@@ -45,19 +46,40 @@ def gen(file: str, output: str | None, embed: bool, types: tuple[str, ...], chec
     if not written_by_us(out):
         message = f"{out} was not written by skep gen, so it is left as it is"
         raise RangeError(message, hint="name another file with -o, or remove it first")
-    with open(out, "w", encoding="utf-8", newline="\n") as stream:
-        stream.write(text)
+    _replace(out, text)
     click.echo(out)
     return 0
 
 
+def _replace(out: str, text: str) -> None:
+    """Write the module in one step: when the disk is full, or on Ctrl-C, the old one stays."""
+    out = os.path.realpath(out)
+    fresh = f"{out}.{os.getpid()}.new"
+    try:
+        with open(fresh, "x", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+        if os.path.exists(out):
+            os.chmod(fresh, os.stat(out).st_mode & 0o777)
+        os.replace(fresh, out)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, out) from None
+    finally:
+        if os.path.lexists(fresh):
+            os.unlink(fresh)
+
+
 def _beside(file: str) -> str:
-    """Return the module's path for an object's: ``my-prog.bpf.o`` gives ``my_prog.py``."""
+    """Return the module's path for an object's: ``my-prog.bpf.o`` gives ``my_prog.py``.
+
+    ``socket.bpf.o`` gives ``socket_bpf.py``: beside a ``socket.py`` half of Python would not start.
+    """
     from skep.bindings.names import identifier
 
     folder, name = os.path.split(file)
-    stem = name.removesuffix(".o").removesuffix(".bpf")
-    return os.path.join(folder, f"{identifier(stem)}.py")
+    stem = identifier(name.removesuffix(".o").removesuffix(".bpf"))
+    if stem in sys.stdlib_module_names or stem in ("skep", "numpy"):
+        stem += "_bpf"
+    return os.path.join(folder, f"{stem}.py")
 
 
 def _check(out: str, text: str, file: str) -> int:

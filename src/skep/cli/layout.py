@@ -45,8 +45,8 @@ def layout(
 
     TYPE is a struct, union or typedef ("struct flow" where the name alone is not enough) of FILE,
     an object or BTF; without FILE of the running kernel. MAP is a map of the object FILE, or,
-    without FILE, the path of a pin or the id of a live map. With an object in the place of TYPE,
-    all its maps are meant, and --check prints only what it found.
+    without FILE, the id, the name or the path of a pin of a live map. With an object in the place
+    of TYPE, all its maps are meant, and --check prints only what it found.
 
     --check exits with 1 when a key has holes, or a 32-bit program would lay something out
     otherwise.
@@ -74,6 +74,8 @@ def _find(
     from skep.btf.layout import layout as layout_of
     from skep.btf.layout_check import check
 
+    if not what.strip():
+        raise click.UsageError("TYPE|MAP: there is no name")
     if file is None:
         specs = _live(what)
         if specs is not None:
@@ -104,8 +106,16 @@ def _live(what: str) -> list[MapSpec] | None:
     if "/" not in what and not os.path.isfile(what):
         return None
     if os.path.isfile(what) and os.path.getsize(what):
-        return _of_object(what)
-    with Map.from_pin(what) as live:
+        with open(what, "rb") as stream:
+            if stream.read(4) == b"\x7fELF":
+                return _of_object(what)
+        from skep.errors import NotFoundError
+
+        message = f"{what} is a file, but no BPF object"
+        raise NotFoundError(message, hint="types of a BTF file: skep btf layout TYPE FILE")
+    from skep.maps.system.listing import by_pin
+
+    with Map.from_fd(by_pin(what)) as live:
         return [live.spec]
 
 
@@ -155,6 +165,9 @@ def _maps(
                 text += " for each CPU, rounded up to 8"
             found = part.layout(arch, expand=expand)
             shown.append((text if found else f"{text}: no type is known", found))
+        if len(specs) == 1 and not shown:
+            of = f"map {spec.name!r} ({type_name(spec.type)})"
+            shown.append((f"{of}: it has neither keys nor values with a type", None))
     return shown, check_maps(specs) if checked else []
 
 
@@ -174,17 +187,26 @@ def _refuse(btf: Btf, what: str, name: str, maps: Iterable[str], file: str | Non
     """Say that there is no such type or map, and which have a similar name."""
     from difflib import get_close_matches
 
-    from skep.errors import NotFoundError
+    from skep.errors import NotFoundError, PrivilegeError
 
     # Only strings that start alike: a kernel has 100 000.
     start = name[: max(2, len(name) // 2)]
     named = [each for each in btf.strings_starting(start) if _ids(btf, each, _LAID_OUT)]
-    close = get_close_matches(name, [*maps, *named], 5, 0.6)
+    maps = list(maps)
+    hidden = ""
+    if file is None:
+        from skep.maps.system.listing import entries
+
+        try:
+            maps += [one.info.name for one in entries()]
+        except PrivilegeError:
+            hidden = "if it is a map: names of maps need root, or CAP_SYS_ADMIN"
+    close = get_close_matches(name, [*dict.fromkeys(maps), *named], 5, 0.6)
     where = file or "the running kernel"
-    kind = "type" if file is None else "type or map"
+    hints = [f"did you mean {', '.join(close)}?" if close else "", hidden]
     raise NotFoundError(
-        f"{where} has no {kind} called {what!r}",
-        hint=f"did you mean {', '.join(close)}?" if close else "",
+        f"{where} has no type or map called {what!r}",
+        hint=" ".join(filter(None, hints)),
         name=what,
         where=where,
     )

@@ -42,7 +42,9 @@ def list_maps(
 
     from skep.maps.system import listing
 
-    selection = rows.Selection(FIELDS, filters=filters, fields=fields, sort=sort, limit=max_entries)
+    selection = rows.Selection(
+        FIELDS, filters=filters, fields=fields, sort=sort, limit=max_entries, words=WORDS
+    )
     kind = _known(kind) if kind is not None else None
     found = [
         one
@@ -50,9 +52,9 @@ def list_maps(
         if (kind is None or one.info.kind == kind)
         and (name is None or fnmatchcase(one.info.name, name))
     ]
-    wanted = _described(found, selection)
+    wanted = list(selection.rows(_described(found, selection)))
     form = "json" if as_json else output
-    count = rows.emit(selection.rows(wanted), selection, _columns(wanted), form, WORDS)
+    count = rows.emit(wanted, selection, _columns(wanted), form, WORDS)
     if not count and form == "table":
         click.echo("no such map" if found or filters or kind or name else "no maps", err=True)
 
@@ -122,7 +124,7 @@ def _described(found: list[Entry], selection: rows.Selection) -> list[dict[str, 
     return [listing.as_dict(one, pins, programs, processes) for one in found]
 
 
-def _columns(wanted: list[dict[str, Any]]) -> list[Column]:
+def _columns(wanted: list[rows.Row]) -> list[Column]:
     """Return the table's columns, without those that are empty in all rows."""
     from skep.tools.table import COUNTER, TEXT, Column
 

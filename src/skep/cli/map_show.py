@@ -33,7 +33,8 @@ def show_map(which: str, as_json: bool) -> None:
             id: [one for one in those if one[0] != os.getpid()]
             for id, those in listing.process_users().items()
         }
-        what = listing.as_dict(entry, listing.pins(), listing.program_users(), processes)
+        what = listing.as_dict(entry, listing.pins(), {}, processes)
+        what["programs"] = _programs(entry.info.id)
         what["extra"] = entry.info.extra
         what["key"] = _side(live.key) if live.key is not None else None
         what["value"] = _side(live.value)
@@ -41,6 +42,18 @@ def show_map(which: str, as_json: bool) -> None:
             document(what)
         else:
             write(*_lines(live, what))
+
+
+def _programs(map_id: int) -> list[dict[str, Any]] | None:
+    """Return the programs that use a map; None where they may not be asked for."""
+    from skep.errors import PrivilegeError
+    from skep.maps.system import listing
+
+    try:
+        users = listing.program_users()
+    except PrivilegeError:  # the pin may be open to anybody
+        return None
+    return [{"id": id, "name": name} for id, name in users.get(map_id, [])]
 
 
 def _side(side: Side) -> dict[str, Any]:
@@ -93,7 +106,9 @@ def _lines(view: View, what: dict[str, Any]) -> Iterator[str]:
         "extra": hex(what["extra"]) if what["extra"] else "",
         "memory": f"{what['memory']} bytes" if what["memory"] is not None else "",
         "pins": paths(what["pins"]),
-        "programs": users(what["programs"]),
+        "programs": "not known without CAP_SYS_ADMIN"
+        if what["programs"] is None
+        else users(what["programs"]),
         "processes": users(what["processes"]),
     }
     if view.cpus:
@@ -108,10 +123,14 @@ def _lines(view: View, what: dict[str, Any]) -> Iterator[str]:
             continue
         yield ""
         if side.btf is None:
-            word = "" if side.type_name == "index" else ", no BTF"
+            word = ", no BTF" if view.map.spec.untyped is None else ", its BTF may not be read"
+            word = "" if side.type_name == "index" else word
             yield f"{side.role}: {side.type_name}{word}"
             continue
         yield f"{side.role}: {printable(side.type_name)}"
         if side.shape.members:
             drawn = layout(side.btf, side.type_id).lines()
             yield from (f"  {printable(line.expandtabs(4))}" for line in drawn)
+        elif side.shape.enumerators:
+            for name, number in side.shape.enumerators.items():
+                yield f"  {printable(name)} = {number}"

@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from skep.errors import KernelError, SkepError
     from skep.maps.system.sides import View
 
 
@@ -43,7 +44,6 @@ def update(
     A per-CPU map takes a list with a value for each CPU, or one value and --every-cpu. A map of
     maps, a program array takes id:N or the path of a pin. Padding is stored as zero.
     """
-    from skep.kernel import bpf
     from skep.kernel.constants import UpdateFlags
 
     if only_new and existing:
@@ -55,13 +55,51 @@ def update(
         if view.map.spec.type in kinds.DESCRIPTORS:
             with _referred(value, view) as fd:
                 number = fd.fileno().to_bytes(4, _order())
-                bpf.map_update(view.map.fd, packed, number, int(flags))
+                _store(view, key, packed, number, int(flags))
             return
         if view.cpus:
             data = _pack_cpus(value, view, every_cpu)
         else:
             data = packed_as(value, view.value, "VALUE")
-        bpf.map_update(view.map.fd, packed, data, int(flags) | (UpdateFlags.LOCK if lock else 0))
+        _store(view, key, packed, data, int(flags) | (UpdateFlags.LOCK if lock else 0))
+
+
+class _Given(str):
+    """A key as it was typed, which messages do not put in quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _store(view: View, key: str, packed: bytes, data: bytes, flags: int) -> None:
+    from skep.errors import KernelError
+    from skep.kernel import bpf
+    from skep.kernel.constants import UpdateFlags
+
+    try:
+        bpf.map_update(view.map.fd, packed, data, flags)
+    except KernelError as error:
+        option = "--new" if flags & UpdateFlags.NOEXIST else "--existing"
+        hint = f"leave {option} out to store it in any case"
+        raise _refused(view, error, key, hint, flags) from error
+
+
+def _refused(view: View, error: KernelError, key: str, hint: str, flags: int = 0) -> SkepError:
+    """Say why the kernel refused it, with the hint for a command where Python's is another."""
+    from skep.errors import KeyPresentError, MapError, MissingKeyError, UnsupportedError
+    from skep.maps import kinds, refusal
+
+    found = refusal.refused(view.map, error, _Given(key), flags=flags)
+    array = view.map.spec.type in kinds.ARRAYS
+    if isinstance(found, KeyPresentError) or (isinstance(found, MissingKeyError) and not array):
+        found.hint = hint or found.hint
+    elif isinstance(found, UnsupportedError) and array:
+        found.hint = "store a zero instead"
+    elif isinstance(found, MapError) and found.reason == "read-only":
+        found.hint = "this user may only read the pin: run it as root, or chmod the pin"
+    return found
 
 
 def _order() -> Any:
@@ -142,14 +180,22 @@ def delete(
     """
     from contextlib import ExitStack
 
-    from skep.kernel import bpf
-
     with opened(which, key_type, value_type, object) as view, ExitStack() as held:
         packed = [held.enter_context(packed_key(view, one)) for one in keys]
         absent = [
             (text, one)
             for text, one in zip(keys, packed, strict=True)
-            if not bpf.map_delete(view.map.fd, one)
+            if not _deleted(view, text, one)
         ]
         if absent:
-            raise missing(view, *absent[0])
+            raise ExceptionGroup("", [missing(view, *one) for one in absent])
+
+
+def _deleted(view: View, key: str, packed: bytes) -> bool:
+    from skep.errors import KernelError
+    from skep.kernel import bpf
+
+    try:
+        return bpf.map_delete(view.map.fd, packed)
+    except KernelError as error:
+        raise _refused(view, error, key, "") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import click
@@ -56,9 +57,11 @@ def watch(
     from skep.tools.output import stamp
     from skep.tools.stop import Stop
 
+    if math.isnan(interval):
+        raise click.UsageError("--interval: nan is no number of seconds")
     with opened(which, key_type, value_type, object) as view, Stop() as stop:
         names, columns = heads(view, per_cpu=False)
-        names = ["change", *names, *(f"delta.{path}" for path in _numbers(view))]
+        names = {"change": None, **names, **{f"delta.{path}": None for path in _numbers(view)}}
         selection = rows.Selection(
             names, filters=filters, fields=fields, sort=sort, limit=max_entries
         )

@@ -8,7 +8,8 @@ COMMANDS = {
     "list": ("skep.cli.map_list:list_maps", "list the maps of the system and who uses them"),
     "show": ("skep.cli.map_show:show_map", "show one map, its types and their layout"),
     "dump": ("skep.cli.map_items:dump", "print all entries"),
-    "lookup": ("skep.cli.map_items:lookup", "print the value of one key"),
+    "lookup": ("skep.cli.map_items:lookup", "print the value of a key"),
+    "peek": ("skep.cli.map_items:peek", "print the next value of a queue or stack"),
     "update": ("skep.cli.map_store:update", "store a value under a key"),
     "delete": ("skep.cli.map_store:delete", "remove keys"),
     "watch": ("skep.cli.map_watch:watch", "show what changes, and how fast"),
@@ -43,6 +44,6 @@ class Maps(click.Group):
 def maps() -> None:
     """Look into any map of the system, typed by the BTF that it was created with.
 
-    MAP is an id, the path of a pin, or a name that only one map has. Needs root, or CAP_SYS_ADMIN
-    for ids and names.
+    MAP is an id, the path of a pin, or a name that only one map has; id:7, pin:x and name:7 say
+    which. Needs root, or CAP_SYS_ADMIN for ids and names.
     """

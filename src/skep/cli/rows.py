@@ -11,7 +11,7 @@ import sys
 
 import click
 
-from skep.cli.conditions import Field, conditions, text
+from skep.cli.conditions import Field, address, conditions, text
 from skep.cli.page import document, write
 
 TYPE_CHECKING = False
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any, TypeVar
 
+    from skep.maps.system.plain import Shape
     from skep.tools.table import Column
 
     Row = Mapping[str, Any]
@@ -34,7 +35,8 @@ def options(command: F) -> F:
             click.option(
                 "-f", "--filter", "filters", multiple=True, metavar="'FIELD==V,FIELD~REGEX'",
                 help="Only rows for which all of it is true: == != < <= > >= compare, ~ and !~"
-                " search a regular expression. Can be given several times.",
+                " search a regular expression: state==OPEN, saddr==10.0.0.0/8, comm~^ssh. Can be"
+                " given several times.",
             ),
             click.option("--fields", metavar="A,B", help="Only these fields, in this order."),
             click.option(
@@ -64,19 +66,23 @@ class Selection:
 
     *names* are the fields that rows can have; `click.UsageError` for another. A name may be
     shortened to its last part where that means one field only: ``port`` for ``value.at.port``.
-    With *names* None any name goes, and a row without the field has nothing there.
+    As a mapping *names* give the shape of each, which says how it compares; *words* are those that
+    a table shows for a field.
     """
 
     def __init__(
         self,
-        names: Sequence[str],
+        names: Iterable[str],
         *,
         filters: Sequence[str] = (),
         fields: str | None = None,
         sort: str | None = None,
         limit: int | None = None,
+        words: Mapping[str, Callable[[Any], str]] | None = None,
     ) -> None:
-        self._names = names
+        self._names = list(names)
+        self._shapes: Mapping[str, Shape | None] = names if isinstance(names, dict) else {}
+        self._words = words or {}
         self._limit = limit
         self.conditions = [one for given in filters for one in conditions(given, self._field)]
         chosen = [word.strip() for word in (fields or "").split(",")] if fields else []
@@ -88,13 +94,13 @@ class Selection:
         bare = re.sub(r"(\[\d+\])+$", "", word)
         indices = word[len(bare) :]
         if bare in self._names:
-            return Field(word)
+            return self._made(bare, indices)
         # A member of something that is shown whole: a path below a known name.
         if any(bare.startswith((f"{name}.", f"{name}[")) for name in self._names):
             return Field(word)
         ends = [name for name in self._names if name.endswith(f".{bare}")]
         if len(ends) == 1:
-            return Field(ends[0] + indices)
+            return self._made(ends[0], indices)
         if ends:
             raise click.UsageError(f"{option}: {bare!r} may be {' or '.join(ends)}")
         # A whole struct, whose members are the fields.
@@ -109,6 +115,12 @@ class Selection:
         if close:
             hint = f"did you mean {', '.join(close)}?"
         raise click.UsageError(f"{option}: there is no field {word!r}; {hint}")
+
+    def _made(self, name: str, indices: str) -> Field:
+        shape = self._shapes.get(name)
+        for _ in range(indices.count("[")):
+            shape = shape.element if shape is not None else None
+        return Field(name + indices, shape, None if indices else self._words.get(name))
 
     def rows(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Yield the rows that were asked for, in the order asked for, while *rows* comes."""
@@ -133,7 +145,10 @@ class Selection:
             value = field.of(row)
             if isinstance(value, (int, float)):
                 return (1, value, "")
-            return (0, 0, "") if value is None else (2, 0, text(value))
+            number = address(text(value)) if field.shape is not None else None
+            if number is not None:
+                return (2, number, text(value))
+            return (0, 0, "") if value is None else (3, 0, text(value))
 
         if self._limit is not None:
             import heapq
@@ -153,15 +168,18 @@ def emit(
     columns: Sequence[Column],
     form: str,
     words: Mapping[str, Callable[[Any], str]] | None = None,
+    *,
+    tall: bool = False,
 ) -> int:
     """Print *rows* as "table", "json" or "jsonl", as they come; return how many.
 
     *columns* are those of the table, called like fields; *words* say how a field is shown there
-    when it is not as `text` does.
+    when it is not as `text` does. With *tall*, a row of a table too wide for the terminal is a
+    block of lines, one for each field.
     """
     count = 0
     if form == "table":
-        return _table(rows, selection, columns, words or {})
+        return _table(rows, selection, columns, words or {}, tall=tall)
     import json
 
     picked = map(selection.picked, rows)
@@ -183,6 +201,8 @@ def _table(
     selection: Selection,
     columns: Sequence[Column],
     words: Mapping[str, Callable[[Any], str]],
+    *,
+    tall: bool,
 ) -> int:
     """Print a table as it comes: its first rows say how wide the columns are."""
     from skep.tools import plain
@@ -201,17 +221,30 @@ def _table(
     widths: list[int] = []
     waiting: list[list[str]] = []
     count = 0
+    blocks = False
+
+    def show(row: list[str]) -> None:
+        if not blocks:
+            write(plain.line(columns, row, widths))
+            return
+        longest = max(map(len, titles))
+        lines = zip(titles, row, strict=True)
+        write(*(f"{title:<{longest}}  {one}".rstrip() for title, one in lines), "")
 
     def begin() -> None:
+        nonlocal blocks
         some = zip(*([titles, *waiting]), strict=True)
         widths.extend(max(map(len, one)) for one in some)
-        write(plain.line(columns, titles, widths))
-        write(*(plain.line(columns, one, widths) for one in waiting))
+        blocks = tall and len(widths) > 2 and sum(widths) + 2 * len(widths) - 2 > _room()
+        if not blocks:
+            show(titles)
+        for one in waiting:
+            show(one)
 
     for row in rows:
         count += 1
         if widths:
-            write(plain.line(columns, cells(row), widths))
+            show(cells(row))
             continue
         waiting.append(cells(row))
         if len(waiting) == FIRST:
@@ -219,3 +252,12 @@ def _table(
     if count and not widths:
         begin()
     return count
+
+
+def _room() -> float:
+    """Return how many characters a line of the terminal has; no terminal has no end."""
+    if not sys.stdout.isatty():
+        return float("inf")
+    from shutil import get_terminal_size
+
+    return get_terminal_size().columns

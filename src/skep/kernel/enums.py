@@ -51,7 +51,8 @@ else:
                 ) from None
             member = cls._members.get(value)
             if member is None:
-                member = cls._members[value] = int.__new__(cls, value)
+                # One object for all threads: members are compared with `is`, too.
+                member = cls._members.setdefault(value, int.__new__(cls, value))
             setattr(cls, name, member)  # found without this function from now on
             return member
 

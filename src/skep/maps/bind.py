@@ -111,8 +111,11 @@ def _untyped(spec: MapSpec, role: str, plain: Cell, options: Options) -> Cell:
     if want is None and not options.order and not options.orders:
         return plain  # nothing to read otherwise
     if want is None:
+        why = "it has no BTF"
+        if spec.untyped is not None:
+            why = f"its types could not be read ({spec.untyped.message})"
         raise UnsupportedError(
-            f"the {role}s of map {spec.name!r} have no type to give a byte order: it has no BTF",
+            f"the {role}s of map {spec.name!r} have no type to give a byte order: {why}",
             hint=f"bind a class as well: bind({role}=...)",
             feature="byteorder",
         )
@@ -124,7 +127,7 @@ def _untyped(spec: MapSpec, role: str, plain: Cell, options: Options) -> Cell:
     if made.size != plain.size:
         raise TypeMismatchError(
             f"{made.type_name} has {made.size} bytes, and the map's {role}s have {plain.size}",
-            hint="the map has no BTF: the class has to say where every byte is",
+            hint="no type of the map is known: the class has to say where every byte is",
             expected=f"{plain.size} bytes",
             given=made.size,
         )

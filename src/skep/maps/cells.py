@@ -193,7 +193,7 @@ class Cells:
         except (TypeMismatchError, RangeError) as error:
             from skep.maps.failure import misfit
 
-            raise misfit(error, self.spec.name, what[:-1], row=len(packed)) from None
+            raise misfit(error, self.spec, what[:-1], row=len(packed)) from None
         return b"".join(packed), len(packed)
 
 

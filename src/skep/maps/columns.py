@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Column = np.ndarray[Any, Any]
 
 _LOCK = 4  # UpdateFlags.LOCK
+_SINGLY = 8  # keys removed one by one after a batch that ended before as many
 
 
 def read(map: Map, *, lock: bool = False) -> tuple[Column, Column]:
@@ -55,8 +56,22 @@ def raw(map: Map, *, delete: bool = False, lock: bool = False) -> tuple[int, Any
 
     try:
         return dump(map.geometry, delete=delete, flags=_LOCK if lock else 0)
-    except KernelError as error:
-        raise _explained(map, error, flags=_LOCK if lock else 0) from None
+    except SkepError as error:
+        taken = error.evidence.pop("taken", None)
+        told: SkepError = error
+        if isinstance(error, KernelError):
+            told = _explained(map, error, flags=_LOCK if lock else 0)
+        if taken is not None:
+            told.evidence.update(zip(("keys", "values"), _columns(map, *taken), strict=True))
+        raise told from None
+
+
+def _columns(map: Map, rows: int, keys: Any, values: Any) -> tuple[Any, Any]:
+    """Return packed keys and values as columns, or as they are when their types are none."""
+    try:
+        return map.cells.key_column(keys, rows), map.cells.value_column(values, rows)
+    except UnsupportedError:
+        return keys, values
 
 
 def _from_memory(map: Map) -> tuple[int, Any, Any] | None:
@@ -106,14 +121,17 @@ def update(map: Map, keys: Any, values: Any, flags: int) -> None:
 def delete(map: Map, keys: Iterable[Any]) -> int:
     """Remove the keys of a column, those that exist; return how many did."""
     packed, rows = map.cells.pack_keys(keys)
+    if isinstance(packed, bytes):
+        packed = bytearray(packed)  # of which a part has an address without being copied
     view, size = memoryview(packed), map.cells.key.size
     one = _rows(packed, size)
-    done = removed = 0
+    done = removed = singly = 0
     batches = True
-    # The kernel stops at the first key that is absent (its count says where): pass over it.
+    # The kernel stops at the first key that is absent (its count says where): pass over it. Where
+    # that is soon, the next ones go singly: a batch costs twice as much as one key.
     try:
         while done < rows:
-            if batches:
+            if batches and done >= singly:
                 try:
                     got = bpf.map_delete_batch(map.fd, view[done * size :], rows - done)
                 except KernelError as error:
@@ -124,6 +142,7 @@ def delete(map: Map, keys: Iterable[Any]) -> int:
                     batches = False
                     continue
                 done += got + 1
+                singly = done + _SINGLY if got < _SINGLY else done
             else:
                 got = bpf.map_delete(map.fd, one(done))
                 done += 1

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from skep.maps.map import Map
     from skep.maps.spec import MapSpec
 
+_TRIES = 16  # while others pin and unpin a map of the same name
 _UNKEYED = (MapType.QUEUE, MapType.STACK)
 # Types are an extra: a kernel that refuses these (EINVAL, ENOTSUPP) or this user (EPERM from an
 # older kernel) may well take the map without them.
@@ -44,18 +45,23 @@ def create(spec: MapSpec, btf_fd: FD | None, pin_root: str, token: FD | None) ->
     from skep.maps.pins import open_compatible
 
     path = f"{pin_root}/{spec.name}"
+    tries = _TRIES
     while True:
+        tries -= 1
         pinned = open_compatible(path, spec)
         if pinned is not None:
+            if not spec.max_entries:
+                spec = spec.copy(max_entries=bpf.map_info(pinned).max_entries)
             return kinds.map_class(spec.type)(pinned, spec)
         live = _made(spec, btf_fd, token)
         try:
             live.pin(path)
-        except KernelError as error:
+        except BaseException as error:
             live.close()
-            if error.errno != errno.EEXIST:
+            # Another process pinned its map since we looked: share that one. A link to nothing
+            # is there for ever, too.
+            if getattr(error, "errno", 0) != errno.EEXIST or not tries:
                 raise
-            # Another process pinned its map since we looked: share that one.
         else:
             return live
 
@@ -74,7 +80,7 @@ def _made(spec: MapSpec, btf_fd: FD | None, token: FD | None) -> Map:
     try:
         if spec.type == MapType.ARENA:
             live.memory()  # the kernel wants to know its address before it loads programs
-        if spec.contents is not None and any(spec.contents):
+        if spec.contents is not None and spec.contents.strip(b"\0"):
             live.write_contents(bytes(spec.contents))
         if spec.frozen:
             live.freeze()

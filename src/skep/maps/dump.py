@@ -18,7 +18,7 @@ from _thread import allocate_lock, start_new_thread
 
 import numpy as np
 
-from skep.errors import UnsupportedError
+from skep.errors import SkepError, UnsupportedError
 from skep.maps import batch, kinds
 
 TYPE_CHECKING = False
@@ -35,6 +35,8 @@ SPLIT = 8192
 _FIRST = 1024  # entries that tell how full the buckets are
 
 _ONE_BY_ONE = 16  # expected entries from which on buckets are asked for singly
+
+_FEW = 4  # keys up to which searching all others for each is faster than a set of the others
 
 
 class Rows:
@@ -89,20 +91,22 @@ class Rows:
 
     def drop_known(self, start: int, other: Rows) -> None:
         """Drop the rows from *start* on whose keys *other* has."""
-        size, value_size = self._geometry.key_size, self._geometry.value_size
+        size = self._geometry.key_size
         known = other.keys[: other.count * size].tobytes()
-        kept = start
-        for row in range(start, self.count):
-            key = self.keys[row * size : (row + 1) * size].tobytes()
-            at = known.find(key)
-            while at >= 0 and at % size:  # found across two keys
-                at = known.find(key, at + 1)
-            if at < 0:
-                self.keys[kept * size : (kept + 1) * size] = np.frombuffer(key, np.uint8)
-                value = self.values[row * value_size : (row + 1) * value_size].copy()
-                self.values[kept * value_size : (kept + 1) * value_size] = value
-                kept += 1
-        self.count = kept
+        own = self.keys[start * size : self.count * size].tobytes()
+        mine = [own[at : at + size] for at in range(0, len(own), size)]
+        if len(mine) <= _FEW:
+            seen = {key for key in mine if _has(known, key)}
+        else:  # when much was removed meanwhile
+            seen = {known[at : at + size] for at in range(0, len(known), size)}
+        self.drop(start, seen)
+
+    def drop(self, start: int, seen: set[bytes]) -> None:
+        """Drop the rows from *start* on whose keys are in *seen*, and repetitions of a key."""
+        geometry = self._geometry
+        keys = self.keys[start * geometry.key_size :]
+        values = self.values[start * geometry.value_size :]
+        self.count = start + batch.keep_new(geometry, keys, values, self.count - start, seen)
 
     def result(self) -> tuple[int, Bytes, Bytes]:
         """Return (rows, keys, values), without much unused memory."""
@@ -115,8 +119,9 @@ class Rows:
 def dump(geometry: Geometry, *, delete: bool = False, flags: int = 0) -> tuple[int, Any, Any]:
     """Return (rows, keys, values) of the whole map; the two are NumPy arrays of bytes.
 
-    The kernel writes straight into the arrays. With *delete* the entries are removed. Falls back
-    to key by key where the map has no batches.
+    The kernel writes straight into the arrays. With *delete* the entries are removed; an error then
+    has what was removed before it, in the same form, as evidence ``taken``. Falls back to key by
+    key where the map has no batches.
     """
     cursor = batch.Cursor(geometry, delete=delete, flags=flags)
     # Memory that is never written costs nothing, so a map of moderate size gets all of it at
@@ -124,14 +129,21 @@ def dump(geometry: Geometry, *, delete: bool = False, flags: int = 0) -> tuple[i
     fit = max(geometry.chunk, (64 << 20) // (geometry.key_size + geometry.value_size or 1))
     rows = Rows(geometry, min(geometry.entries, fit) + 64)
     first = _FIRST if geometry.type in kinds.HASHES and geometry.entries > SPLIT else 0
-    while not cursor.done:
-        try:
-            rows.take(cursor, 0 if rows.count else first)
-        except UnsupportedError:
-            return batch.gather(geometry, delete=delete, flags=flags)
-        middle = _middle(geometry, cursor, rows)
-        if middle:
-            _both_halves(rows, cursor, middle, geometry, delete=delete, flags=flags)
+    try:
+        while not cursor.done:
+            if rows.take(cursor, 0 if rows.count else first) < 0:
+                first = 0  # the first bucket alone is larger
+            middle = _middle(geometry, cursor, rows)
+            if middle:
+                _both_halves(rows, cursor, middle, geometry, delete=delete, flags=flags)
+    except UnsupportedError:
+        return batch.gather(geometry, delete=delete, flags=flags)
+    except SkepError as error:
+        if delete:
+            error.evidence["taken"] = rows.result()
+        raise
+    if geometry.repeats:
+        rows.drop(0, set())
     return rows.result()
 
 
@@ -153,12 +165,13 @@ def _both_halves(
     density = rows.count / cursor.bucket
     second = Rows(geometry, int((middle - cursor.bucket) * density * 1.1) + 1024)
     failures: list[BaseException] = []
+    halted: list[bool] = []
     running = allocate_lock()
 
     def read_second() -> None:
         try:
             other = batch.Cursor(geometry, delete=delete, flags=flags, bucket=middle)
-            while not other.done:
+            while not (other.done or halted):
                 second.take(other)
         except BaseException as error:  # noqa: BLE001  raised in the thread that waits
             failures.append(error)
@@ -172,13 +185,18 @@ def _both_halves(
         return
     try:
         before = _read_first(rows, cursor, middle, density)
+    except BaseException:
+        halted.append(True)
+        raise
     finally:
         running.acquire()
+        if delete:  # what was removed by one cannot be found by the other, and must not get lost
+            rows.append(second)
     if failures:
         raise failures[0]
-    if not delete:  # what was removed by one cannot be found by the other
+    if not delete:
         rows.drop_known(before, second)
-    rows.append(second)
+        rows.append(second)
     cursor.done = True
 
 
@@ -197,6 +215,14 @@ def _read_first(rows: Rows, cursor: Cursor, middle: int, density: float) -> int:
 def processors() -> int:
     """Return how many processors this process may run on."""
     return len(os.sched_getaffinity(0))
+
+
+def _has(keys: bytes, key: bytes) -> bool:
+    """Whether *keys*, one after the other, are such that one of them is *key*."""
+    at = keys.find(key)
+    while at >= 0 and at % len(key):  # found across two keys
+        at = keys.find(key, at + 1)
+    return at >= 0
 
 
 def _grown(old: Bytes, size: int, used: int) -> Bytes:

@@ -26,18 +26,29 @@ if TYPE_CHECKING:
     Misfit = TypeMismatchError | RangeError
 
 
-def misfit(error: Misfit, map: str, role: str, *, row: int | None = None) -> Misfit:
-    """Say of a codec's *error* in which *map* it is, and whether in its key or value (*role*).
+def misfit(error: Misfit, spec: MapSpec, role: str, *, row: int | None = None) -> Misfit:
+    """Say of a codec's *error* in which map it is, and whether in its key or value (*role*).
 
     *row* is the number of the key or value in a column.
     """
+    map = spec.name
     inside, text = _split(error)
     where = role if row is None else f"{role}s[{row}]"
     evidence = {**error.evidence, "field": inside, "map": map, "role": role}
     if row is not None:
         evidence["row"] = row
     message = f"map {map!r}, {_joined(where, inside)}: {text}"
-    return type(error)(message, hint=error.hint, **evidence)
+    return type(error)(message, hint=error.hint or untyped(spec), **evidence)
+
+
+def untyped(spec: MapSpec) -> str:
+    """Return as a hint why the types of a live map are not known, though there are some."""
+    if spec.untyped is None:
+        return ""
+    return (
+        f"its keys and values are bytes here, as its types could not be read:"
+        f" {spec.untyped.message}"
+    )
 
 
 def about_padding(map: str, type: int, key: Any) -> str:

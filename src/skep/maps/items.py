@@ -223,4 +223,4 @@ class Items(LiveMap, Generic[K, V]):
         """Name the map, and the *role* ("key" or "value") of what does not fit."""
         from skep.maps.failure import misfit
 
-        return misfit(error, self.name, role)
+        return misfit(error, self.spec, role)

@@ -6,7 +6,7 @@ kernel/bpf/{hashtab,arraymap,ringbuf,stackmap,cpumap,devmap}.c, Linux 6.18.
 
 from __future__ import annotations
 
-from skep.kernel.constants import MapType, name_of
+from skep.kernel.constants import MapFlags, MapType, name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -190,6 +190,13 @@ def type_called(name: str) -> MapType:
 def entries(count: int) -> str:
     """Return "1 entry", "2 entries"."""
     return "1 entry" if count == 1 else f"{count} entries"
+
+
+def flag_names(flags: int) -> str:
+    """Return the names of `MapFlags` as "RDONLY | INNER_MAP", "none" for 0."""
+    names = [flag.name or "" for flag in MapFlags if flags & flag]
+    rest = flags & ~int(sum(MapFlags))
+    return " | ".join([*names, *([hex(rest)] if rest else [])]) or "none"
 
 
 def type_name(number: int) -> str:

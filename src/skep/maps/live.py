@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from _thread import RLock
 
-from skep.errors import KernelError, SkepError, UnsupportedError
+from skep.errors import UnsupportedError
 from skep.kernel import bpf
 from skep.kernel.constants import MapType
 from skep.kernel.fd import FD
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
     from skep.maps.spec import MapSpec
     from skep.streams.ringbuf import RingBuffer
 
-# Held for moments: while a map is mapped, and while it gives up what it has.
-_lock = RLock()
+lock = RLock()
+"""Held for moments: while a map is mapped, while its stream is opened, while it gives both up."""
+
+# A child that is forked at such a moment of another thread could close no map.
+os.register_at_fork(after_in_child=lock._at_fork_reinit)  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 class LiveMap(Owner):
@@ -57,7 +61,7 @@ class LiveMap(Owner):
         self._memory: Mapping | None = None
         self._ledger: Callable[[], tuple[int, int]] | None = None
         self._parent: LiveMap | None = None
-        self._streams: list[RingBuffer] = []
+        self._streams: list[Any] = []  # a ring's reader or producer
 
     if not TYPE_CHECKING:
 
@@ -101,6 +105,9 @@ class LiveMap(Owner):
     @classmethod
     def from_pin(cls, path: str, *, expect: MapSpec | None = None, flags: int = 0) -> Self:
         """Open the map pinned at *path*, typed by the BTF it was created with.
+
+        Reading that needs CAP_SYS_ADMIN; without, keys and values are `bytes`, and
+        `spec.untyped` says why.
 
         *expect* is what it must be: `LoadError` lists every difference, in type, sizes, entries,
         flags and in the layout of keys and values. The map is then typed by *expect*. With *flags*
@@ -187,7 +194,7 @@ class LiveMap(Owner):
         Safe while other threads use the map: what they have begun ends with the right result or
         with `ClosedError`, and never meets another file (`FD.retire`).
         """
-        with _lock:
+        with lock:
             fd, memory, streams = self._fd, self._memory, self._streams
             self._fd, self._memory, self._streams = FD.none(fd.what), None, []
         if self._parent is not None:
@@ -245,18 +252,9 @@ class LiveMap(Owner):
         `MapError` when it is frozen already, may not be written by this process, or is mapped
         writable by somebody (`memory`): the pages of this map itself are given up first.
         """
-        with _lock:
-            memory = self._memory
-            if memory is not None and not memory.view.readonly:
-                self._memory = None
-                memory.close()
-        try:
-            bpf.map_freeze(self._fd)
-        except KernelError as error:
-            from skep.maps.refusal import not_frozen
+        from skep.maps import memory
 
-            raise not_frozen(self, error) from error
-        self._frozen = True
+        memory.freeze(self)
 
     # Streams
 
@@ -278,27 +276,9 @@ class LiveMap(Owner):
             raise UnsupportedError(message, hint=hint, feature="stream")
         if self._parent is not None:
             return self._parent.stream(record=record, **options)
-        self.fileno()
-        self._streams = [stream for stream in self._streams if not stream.closed]
-        if self._streams:
-            message = f"{self._what()} has an open reader already, and a ring buffer takes one"
-            raise SkepError(message, hint="use that reader again, or close it first")
-        from skep.btf.types import Kind
-        from skep.streams.decode import RecordDecoder
-        from skep.streams.ringbuf import RingBuffer
+        from skep.maps import ring
 
-        spec = self.spec
-        if "decoder" not in options:
-            type_id = spec.value_type_id
-            if record and spec.btf is not None:
-                type_id = spec.btf.find_type(record, Kind.STRUCT).id
-            options["decoder"] = RecordDecoder(spec.btf, type_id, spec.name)
-        options.setdefault("ledger", self._ledger)
-        stream = RingBuffer(self._fd, spec.max_entries, name=spec.name, **options)
-        self._streams.append(stream)
-        if self.closed:  # meanwhile, by another thread
-            stream.close()
-        return stream
+        return ring.reader(self, record, options)
 
     # Memory and initial contents, for the loader and the rest of this room
 
@@ -325,22 +305,12 @@ class LiveMap(Owner):
         into being when it is first touched, or ends the process with SIGSEGV when the arena was
         made with SEGV_ON_FAULT.
         """
-        memory = self._memory
-        if memory is not None:
-            return memory
-        if self._parent is not None:
-            self.fileno()
-            return self._parent.memory()
-        with _lock:
-            if self._memory is None:
-                self.fileno()
-                self._memory = self._mapped()
-            return self._memory
+        found = self._memory
+        if found is None:
+            from skep.maps import memory
 
-    def _mapped(self) -> Mapping | None:
-        from skep.maps import memory
-
-        return memory.mapped(self._fd, self.spec, self._frozen)
+            found = memory.shared(self)
+        return found
 
     def write_contents(self, data: bytes) -> None:
         """Store the initial value of a data section."""

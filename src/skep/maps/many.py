@@ -24,13 +24,13 @@ def read_all(maps: Iterable[Map]) -> list[Columns]:
     Reading is the kernel's work, done without Python's lock, so threads divide it: one for each
     processor that this process may use, the calling one included. They have ended when the call
     returns. When a map cannot be read the error of the first such map is raised, after the others
-    have been read.
+    have been read. An interrupt (Ctrl-C) ends it before.
     """
     from skep.maps.dump import processors
 
     wanted = list(maps)
     results: list[Any] = [None] * len(wanted)
-    failures: dict[int, BaseException] = {}
+    failures: dict[int, Exception] = {}
     waiting = list(range(len(wanted) - 1, -1, -1))
 
     def work() -> None:
@@ -41,7 +41,7 @@ def read_all(maps: Iterable[Map]) -> list[Columns]:
                 return
             try:
                 results[number] = wanted[number].read()
-            except BaseException as error:  # noqa: BLE001  raised in the thread that waits
+            except Exception as error:  # noqa: BLE001  raised when all have been read
                 failures[number] = error
 
     running = []
@@ -56,6 +56,9 @@ def read_all(maps: Iterable[Map]) -> list[Columns]:
             running.append(lock)
     try:
         work()
+    except BaseException:
+        waiting.clear()  # the others end with what they have begun
+        raise
     finally:
         for lock in running:
             lock.acquire()

@@ -207,7 +207,9 @@ class Map(Items[K, V], Generic[K, V]):
         """Remove all entries and return them as `read` does; nothing is counted twice or lost.
 
         An update between the read and the removal of its entry is impossible where the kernel
-        drains in batches (hash maps, Linux 5.6). `UnsupportedError` for arrays.
+        drains in batches (hash maps, Linux 5.6). `UnsupportedError` for arrays. When it fails on
+        the way, as when another thread closes the map, the error's `evidence` has what was removed
+        until then as ``keys`` and ``values``.
         """
         from skep.maps.columns import drain
 

@@ -11,7 +11,7 @@ import errno
 
 from skep.kernel.constants import MapFlags, MapType
 from skep.kernel.syscall import page_size
-from skep.maps import kinds
+from skep.maps.kinds import flag_names, type_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _wrong_inner(spec: MapSpec) -> Mistake | None:
     if spec.type not in _OUTER or spec.inner is None:
         return None
     if spec.inner.type in (*_OUTER, MapType.PROG_ARRAY):
-        given = kinds.type_name(spec.inner.type)
+        given = type_name(spec.inner.type)
         expected = "neither a map of maps nor a prog_array"
         return "the type of inner", given, expected, "maps can be nested once"
     return None
@@ -108,7 +108,7 @@ def _wrong_arena(spec: MapSpec) -> Mistake | None:
         return None
     if not spec.flags & MapFlags.MMAPABLE:
         expected = "MMAPABLE, perhaps with others"
-        return "the flags", _names(int(spec.flags)), expected, "set map_flags to BPF_F_MMAPABLE"
+        return "the flags", flag_names(int(spec.flags)), expected, "set map_flags to BPF_F_MMAPABLE"
     if not spec.max_entries:
         return "max_entries, its pages,", 0, "1 or more", "set max_entries"
     return None
@@ -144,13 +144,14 @@ def _wrong_flags(spec: MapSpec) -> Mistake | None:
         return None
     for pair in (_ACCESS, _PROGRAM_ACCESS):
         if flags & pair == int(pair):
-            return "the flags", _names(flags), f"not both of {_names(int(pair))}", "leave one out"
+            return (
+                "the flags",
+                flag_names(flags),
+                f"not both of {flag_names(int(pair))}",
+                "leave one out",
+            )
     wrong = flags & ~int(known)
     if not wrong:
         return None
-    hint = f"this type of map does not take {_names(wrong)}"
-    return "the flags", _names(flags), f"none, or some of {_names(int(known))}", hint
-
-
-def _names(flags: int) -> str:
-    return " | ".join(flag.name or "" for flag in MapFlags if flags & flag) or "none"
+    hint = f"this type of map does not take {flag_names(wrong)}"
+    return "the flags", flag_names(flags), f"none, or some of {flag_names(int(known))}", hint

@@ -31,15 +31,29 @@ def no_pin(path: str, error: KernelError) -> KernelError:
         message = f"no map is pinned at {path}"
     elif error.errno == errno.EINVAL:
         message, hint = f"what is pinned at {path} is no map", ""
+    elif error.errno == errno.EACCES and os.path.isdir(path):
+        message, hint = f"{path} is a folder, not the pin of a map", _inside(path)
     elif error.errno == errno.EACCES:
         kind = kind_at(path)
         if kind == "bpf":
-            return error
-        message = f"{path} is on a {kind or 'foreign'} file system, not on one of type bpf"
+            message = f"the pin {path} may not be opened: its owner and mode do not allow it"
+            return _again(error, message, "run as its owner or as root, or chmod the pin")
+        where = f"a file system of type {kind}" if kind else "no file system that is known"
+        message = f"{path} is on {where}, and pins live on one of type bpf"
         hint = "Map.pin(path) makes a pin, below /sys/fs/bpf"
     else:
         return error
     return _again(error, message, hint)
+
+
+def _inside(folder: str) -> str:
+    try:
+        there = sorted(os.listdir(folder))
+    except OSError as problem:
+        return f"it cannot be read: {problem.strerror}"
+    if kind_at(folder) != "bpf":
+        return "it is on no bpf file system"
+    return f"in it: {', '.join(there[:_MAX_NAMES])}" if there else "nothing is pinned in it"
 
 
 def _neighbours(path: str) -> str:

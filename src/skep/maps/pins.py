@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from skep.errors import KernelError, TypeMismatchError
+from skep.errors import KernelError, PrivilegeError, TypeMismatchError
 from skep.kernel import bpf
 from skep.maps import kinds
 from skep.maps.spec import MapSpec
@@ -108,12 +108,22 @@ def typed(found: MapSpec, expect: MapSpec) -> MapSpec:
         btf=expect.btf,
         key_type_id=expect.key_type_id,
         value_type_id=expect.value_type_id,
+        untyped=found.untyped if expect.btf is None else None,
     )
 
 
 def spec_of(fd: FD) -> MapSpec:
-    """Describe a live map: its shape, and its types when it was created with BTF."""
+    """Describe a live map: its shape, and its types when it was created with BTF.
+
+    Without the right to read them there are none, and `untyped` says so.
+    """
     info = bpf.map_info(fd)
+    btf, untyped = None, None
+    if info.btf_id:
+        try:
+            btf = btf_of(info)
+        except PrivilegeError as error:  # opening BTF by its id needs more than opening a pin
+            untyped = error
     return MapSpec(
         name=info.name,
         type=info.type,
@@ -122,14 +132,15 @@ def spec_of(fd: FD) -> MapSpec:
         max_entries=info.max_entries,
         flags=info.flags,
         extra=info.extra,
-        btf=btf_of(info) if info.btf_id else None,
-        key_type_id=info.btf_key_type_id,
-        value_type_id=info.btf_value_type_id,
+        btf=btf,
+        key_type_id=info.btf_key_type_id if btf is not None else 0,
+        value_type_id=info.btf_value_type_id if btf is not None else 0,
+        untyped=untyped,
     )
 
 
 def btf_of(info: MapInfo) -> Btf:
-    """Return the BTF that a map was created with, as the kernel has it."""
+    """Return the BTF that a map was created with; `PrivilegeError` without CAP_SYS_ADMIN."""
     from skep.btf.btf import Btf
     from skep.kernel.bpf.info import btf_data
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any, Literal, Self
 
     from skep.btf.btf import Btf
+    from skep.errors import SkepError
     from skep.kernel.fd import FD
     from skep.maps.map import Map
 
@@ -44,7 +45,9 @@ class MapSpec:
     value of a data-section map, *frozen* makes it read-only to user space after that.
     *initial* is a list of ``(index, symbol name)`` for program arrays and arrays of maps, resolved
     by the loader; for a data section, of the addresses in it, which nothing fills in. *tags* are
-    the declaration tags of the variable (`btf_decl_tag`). Not thread-safe; share copies.
+    the declaration tags of the variable (`btf_decl_tag`). *untyped* is, for a live map, why `btf`
+    is None although the kernel has its types: reading them was refused. Not thread-safe; share
+    copies.
     """
 
     __slots__ = (
@@ -64,6 +67,7 @@ class MapSpec:
         "pinning",
         "tags",
         "type",
+        "untyped",
         "value_size",
         "value_type_id",
     )
@@ -91,6 +95,7 @@ class MapSpec:
         initial: Sequence[tuple[int, str]] = (),
         autocreate: bool = True,
         tags: Sequence[str] = (),
+        untyped: SkepError | None = None,
     ) -> None:
         self.name = name
         self.type: int = kinds.type_called(type) if isinstance(type, str) else type
@@ -116,6 +121,7 @@ class MapSpec:
         self.initial = list(initial)
         self.autocreate = autocreate
         self.tags = tuple(tags)
+        self.untyped = untyped
 
     def __repr__(self) -> str:
         sizes = f"{self.key_size} -> {self.value_size} bytes, {kinds.entries(self.max_entries)}"

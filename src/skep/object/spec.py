@@ -96,7 +96,8 @@ class ObjectSpec:
         """
         try:
             with open(path, "rb") as file:
-                data = file.read()
+                # Of what is no ELF file its beginning: /dev/zero has no end.
+                data = file.read() if file.peek(4)[:4] == b"\x7fELF" else file.read(64)
         except FileNotFoundError as error:
             name = os.fspath(path)
             source = name.removesuffix(".o") + ".c"

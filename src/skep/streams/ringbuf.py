@@ -14,7 +14,7 @@ import threading
 from collections import deque
 from time import monotonic, sleep
 
-from skep.errors import ClosedError, RangeError, SkepError
+from skep.errors import ClosedError, KernelError, RangeError, SkepError
 from skep.generic import Generic
 from skep.owner import Owner
 from skep.streams import decode
@@ -127,15 +127,29 @@ class RingBuffer(Owner, Generic[R]):
         self._final: StreamStats | None = None
         self._not_before = 0.0
         self._ring = Ring(fd, size, what=f"ring buffer {name!r}")
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._epoll = select.epoll(flags=select.EPOLL_CLOEXEC)
-        self._epoll.register(fd.fileno(), select.EPOLLIN)
-        self._epoll.register(self._wake, select.EPOLLIN)
-        # Waiting out the interval must not end with the next record, only with close().
-        self._pause = select.poll()
-        self._pause.register(self._wake, select.POLLIN)
+        self._wake = -1
+        try:
+            self._listen(fd)
+        except BaseException:
+            self._ring.close()
+            if self._wake >= 0:
+                os.close(self._wake)
+            raise
         self._closed = False
         self._base = self._ledger_base()
+
+    def _listen(self, fd: FD) -> None:
+        try:
+            self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self._epoll = select.epoll(flags=select.EPOLL_CLOEXEC)
+            self._epoll.register(fd.fileno(), select.EPOLLIN)
+            self._epoll.register(self._wake, select.EPOLLIN)
+            # Waiting out the interval must not end with the next record, only with close().
+            self._pause = select.poll()
+            self._pause.register(self._wake, select.POLLIN)
+        except OSError as error:
+            message = f"ring buffer {self.name!r} cannot be waited for: {error.strerror}"
+            raise KernelError(message, errno=error.errno or 0, call="epoll") from error
 
     # Reading
 

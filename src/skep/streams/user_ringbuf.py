@@ -21,7 +21,14 @@ import threading
 from errno import ENOSPC
 from time import monotonic
 
-from skep.errors import ClosedError, FormatError, MapFullError, RangeError, TypeMismatchError
+from skep.errors import (
+    ClosedError,
+    FormatError,
+    KernelError,
+    MapFullError,
+    RangeError,
+    TypeMismatchError,
+)
 from skep.kernel.memory import Mapping, load_u32, load_u64, store_u32, store_u64
 from skep.kernel.syscall import page_size
 from skep.owner import Closing
@@ -89,22 +96,36 @@ class Producer(Closing):
         self._codec: Any = None
         self._lock = threading.RLock()
         self._waiting = threading.Lock()
+        self._wake = -1
+        self._epoll: select.epoll | None = None
+        memory: Mapping | None = None
         self._consumer: Mapping | None = Mapping(fd, page_size, what=self.what)
         try:
-            self._memory = Mapping(
+            memory = self._memory = Mapping(
                 fd, page_size + 2 * size, offset=page_size, writable=True, what=self.what
             )
+            self._listen(fd)
         except BaseException:
+            self._free()
+            if memory is not None:
+                memory.close()
             self._consumer.close()
+            self._consumer = None
             raise
         self._consumer_address = self._consumer.address
         self._position_address = self._memory.address
         self._base = self._memory.address + page_size
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._epoll = select.epoll(flags=select.EPOLL_CLOEXEC)
-        # Edges: a ring with some room is always writable, and what is waited for is more of it.
-        self._epoll.register(fd.fileno(), select.EPOLLOUT | select.EPOLLET)
-        self._epoll.register(self._wake, select.EPOLLIN)
+
+    def _listen(self, fd: FD) -> None:
+        try:
+            self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self._epoll = select.epoll(flags=select.EPOLL_CLOEXEC)
+            # Edges: a ring with some room is always writable, and what is waited for is more.
+            self._epoll.register(fd.fileno(), select.EPOLLOUT | select.EPOLLET)
+            self._epoll.register(self._wake, select.EPOLLIN)
+        except OSError as error:
+            message = f"{self.what} cannot be waited for: {error.strerror}"
+            raise KernelError(message, errno=error.errno or 0, call="epoll") from error
 
     # State
 
@@ -336,9 +357,13 @@ class Producer(Closing):
                 pending=used,
                 done=done,
             )
-        with self._waiting:  # an edge is told to one waiter
-            if self._consumer is not None and self.room() < needed:
-                self._epoll.poll(left)
+        try:
+            with self._waiting:  # an edge is told to one waiter
+                if self._epoll is not None and self.room() < needed:
+                    self._epoll.poll(left)
+        finally:
+            if self._consumer is None:
+                self._free()
         self._state_check()
 
     def _state_check(self) -> None:
@@ -371,7 +396,8 @@ class Producer(Closing):
     def close(self) -> None:
         """Let go of the ring; what is in it stays. A wait under way ends with `ClosedError`.
 
-        Idempotent, from any thread. Reservations can be finished afterwards.
+        Idempotent, from any thread, also from a signal handler. Reservations can be finished
+        afterwards.
         """
         with self._lock:
             if self._consumer is None:
@@ -380,9 +406,24 @@ class Producer(Closing):
             os.eventfd_write(self._wake, 1)
             consumer.close()
             self._memory.close()
-        with self._waiting:
-            self._epoll.close()
-            os.close(self._wake)
+        self._free()
+
+    def _free(self) -> None:
+        """Close what is waited with, unless somebody waits: that thread does it on its way out.
+
+        Not by waiting for it: it may be the one that a signal handler interrupted.
+        """
+        if not self._waiting.acquire(blocking=False):
+            return
+        try:
+            epoll, self._epoll = self._epoll, None
+            wake, self._wake = self._wake, -1
+            if epoll is not None:
+                epoll.close()
+            if wake >= 0:
+                os.close(wake)
+        finally:
+            self._waiting.release()
 
     def __del__(self) -> None:
         if getattr(self, "_consumer", None) is not None:

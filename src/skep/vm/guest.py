@@ -134,7 +134,11 @@ def _answer(port: socket, serve: Callable[[str], str]) -> None:
     with port.makefile("rw", encoding="utf-8", newline="\n") as lines:
         try:
             for line in lines:
-                lines.write(serve(line.rstrip("\n")) + "\n")
+                try:
+                    answer = serve(line.rstrip("\n"))
+                except Exception:  # noqa: BLE001 - the guest would wait for ever
+                    answer = ""
+                lines.write(f"{answer}\n")
                 lines.flush()
         except ConnectionError:
             return  # the guest ended while it was being answered
@@ -161,7 +165,8 @@ def run(
     seconds, boot included. The command finds this interpreter's programs first on its PATH, the
     kernel's release in ``SKEP_GUEST``, and no network but ``lo``. What it leaves in ``/results``
     comes back. A line that it writes to ``/dev/ttyS3`` is given to *serve*, whose answer, one
-    line of at most 4000 bytes, it reads there. Safe to call from several threads.
+    line of at most 4000 bytes, it reads there: an empty one when *serve* raises. Safe to call from
+    several threads.
 
     Raises `GuestTimeoutError` past the time limit, `GuestError` when the guest dies, and
     `NotFoundError` when a program is not installed.

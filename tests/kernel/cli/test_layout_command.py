@@ -172,6 +172,25 @@ def test_what_is_not_there_has_close_names(made: Path) -> None:
     assert "there is no such map" in run("4294967295")[2]
     assert "does not know how C lays out types on 'vax'" in run("flow", made, "--arch", "vax")[2]
     assert run("sched_class_of_nothing_known")[0] == 1
+    assert run("")[0] == 2
+    assert run(" ", made)[0] == 2
+
+
+def test_what_is_no_object_is_said(tmp_path: Path) -> None:
+    (tmp_path / "prog.bpf.c").write_text("int x;\n")
+    status, lines, err = run(tmp_path / "prog.bpf.c")
+    assert (status, lines) == (1, [])
+    assert f"{tmp_path}/prog.bpf.c is a file, but no BPF object" in err
+    assert f"{tmp_path} is a folder, not the pin of a map" in run(tmp_path)[2]
+
+
+def test_a_map_without_types_is_not_passed_over() -> None:
+    spec = skep.MapSpec(name="layout_ring", type="ringbuf", max_entries=1 << 16)
+    with spec.create() as ring:
+        status, lines, _ = run(ring.id)
+        assert (status, len(lines)) == (0, 1)
+        assert "has neither keys nor values with a type" in lines[0]
+        assert "did you mean layout_ring" in run("layout_rnig")[2]
 
 
 def test_types_of_the_kernel() -> None:

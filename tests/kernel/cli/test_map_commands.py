@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import struct
 import subprocess
 import sys
+import termios
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from map_support import ONE, PLAIN, USUAL, answer, run, sentence
 
 from skep import Object, ObjectSpec
-from skep.kernel import bpf
+from skep.kernel import bpf, process
 from skep.kernel.constants import MapType
 from skep.kernel.cpus import possible_cpus
 from skep.maps.spec import MapSpec
+from skep.maps.types.queue import Queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,6 +92,11 @@ def test_list_for_people(live: Object) -> None:
     assert named["cmd_items"].split()[0] == str(live.maps["cmd_items"].id)
     assert "cmd_program (" in named["cmd_items"]
     assert f"({os.getpid()})" in named["cmd_items"]
+    # Columns that no row has anything in are left out, whatever the rows not asked for have.
+    status, out, err = run("list", "-f", "name==cmd_queue")
+    assert out.split("\n")[0].split() == [
+        "ID", "TYPE", "NAME", "VALUE", "ENTRIES", "MEMORY", "PROGRAMS", "PROCESSES",
+    ]  # fmt: skip
     assert run("list", "-n", "nothing_is_called_so") == (0, "", "no such map\n")
     assert answer("list", "-n", "nothing_is_called_so") == []
 
@@ -167,6 +177,29 @@ def test_dump(live: Object) -> None:
     assert run("dump", "cmd_items", "-f", "pid==77") == (0, "", "no such entry\n")
 
 
+def test_dump_on_a_narrow_terminal(live: Object) -> None:
+    """Blocks where the table would be wrapped, a table where it fits and in a pipe."""
+    command = [sys.executable, "-m", "skep", "map", "dump", "cmd_items", "--sort", "pid"]
+
+    def on(columns: int) -> list[str]:
+        leader, follower = os.openpty()
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        environment = {name: word for name, word in os.environ.items() if name != "COLUMNS"}
+        subprocess.run(command, check=True, stdout=follower, env=environment)
+        os.close(follower)
+        data = b""
+        with os.fdopen(leader, "rb", buffering=0) as terminal, suppress(OSError):
+            while more := terminal.read(65536):  # EIO at the end
+                data += more
+        return data.decode().splitlines()
+
+    assert on(40)[:4] == ["pid      1", "port     80", "calls    7", "comm     init"]
+    assert on(40)[9:11] == ["", "pid      2"]
+    assert on(200)[0].split()[:3] == ["pid", "port", "calls"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines() == on(200)
+
+
 def test_per_cpu(live: Object) -> None:
     cpus = possible_cpus()
     total = cpus * (cpus + 1) // 2
@@ -191,17 +224,69 @@ def test_lookup_update_delete(live: Object) -> None:
     new = json.dumps({**PLAIN, "calls": 11})
     assert run("update", "cmd_items", "{3, 82}", new) == (0, "", "")
     assert items[3, 82].calls == 11
-    assert "exists already" in sentence("update", "--new", "cmd_items", "{3, 82}", new)
-    assert "no such key" in sentence("update", "--existing", "cmd_items", "{4, 82}", new)
+    said = sentence("update", "--new", "cmd_items", "{3, 82}", new)
+    assert said == (
+        "map 'cmd_items' has key {3, 82} already (leave --new out to store it in any case)"
+    )
+    said = sentence("update", "--existing", "cmd_items", "{4, 82}", new)
+    assert said.startswith("map 'cmd_items' has no key {4, 82}, so nothing was replaced")
+    assert "must have a lock" in sentence("update", "--lock", "cmd_items", "{3, 82}", new)
     assert run("delete", "cmd_items", "{3, 82}", "{2, 81}") == (0, "", "")
     assert sorted(items) == [(1, 80)]
     assert "has no key {2, 81}" in sentence("delete", "cmd_items", "{2, 81}")
     said = sentence("lookup", "cmd_items", "{9, 9}")
     assert said.startswith("map 'cmd_items' has no key {9, 9}")
     assert "09 00 00 00 09 00 00 00" in said
+    status, out, err = run("delete", "cmd_items", "{9, 9}", "{9, 8}")  # says which were not there
+    assert (status, out, err.count("\n")) == (1, "", 2)
+    assert "no key {9, 9}" in err
+    assert "no key {9, 8}" in err
     # All keys are understood before the first is removed.
     assert "70000 does not fit" in sentence("delete", "cmd_items", "{1, 80}", "{1, 70000}")
     assert sorted(items) == [(1, 80)]
+
+
+def test_several_keys(live: Object) -> None:
+    rows = answer("lookup", "cmd_items", "{2, 81}", "{1, 80}")
+    assert [(row["key"]["pid"], row["value"]["calls"]) for row in rows] == [(2, 9), (1, 7)]
+    status, out, err = run("lookup", "cmd_totals", "0", "1", "--per-cpu")
+    assert (status, err) == (0, "")
+    assert out.splitlines()[0].split() == ["KEY", "CPU", "VALUE"]
+    assert len(out.splitlines()) == 1 + 2 * possible_cpus()
+    status, out, err = run("lookup", "cmd_items", "{1, 80}", "{5, 5}", "{6, 6}")
+    assert (status, out, err.count("\n")) == (1, "", 2)
+
+
+def test_an_array(live: Object) -> None:
+    said = sentence("update", "--every-cpu", "cmd_totals", "2", "1")
+    assert said.startswith("map 'cmd_totals' has 2 entries: no index 2")
+    said = sentence("delete", "cmd_totals", "1")
+    assert said.startswith("map 'cmd_totals' (percpu_array): the entries of an array are always")
+    assert live.maps["cmd_totals"][1] == (0,) * possible_cpus()
+
+
+def test_peek(live: Object) -> None:
+    assert sentence("peek", "cmd_queue") == "map 'cmd_queue' (queue) is empty"
+    queue = live.maps["cmd_queue"]
+    assert isinstance(queue, Queue)
+    queue.extend([7, 8])
+    assert run("peek", "cmd_queue") == (0, "7\n", "")
+    assert answer("peek", "cmd_queue") == {"value": 7}
+    assert run("peek", "cmd_queue", "--value-type", "struct bpf_spin_lock")[0] == 1
+    assert [queue.pop(), queue.pop()] == [7, 8]
+    assert "is neither a queue nor a stack" in sentence("peek", "cmd_items")
+
+
+def test_filters_by_type(live: Object) -> None:
+    for asked in ("state==BUSY", "state==5", "state>IDLE", "value.state>=5"):
+        assert [row["key"]["pid"] for row in answer("dump", "cmd_items", "-f", asked)] == [1]
+    said = sentence("dump", "cmd_items", "-f", "state==BUSSY", status=2)
+    assert said == "--filter: value.state is never 'BUSSY'; it may be IDLE, BUSY"
+    said = sentence("dump", "cmd_items", "-f", "calls>1k", status=2)
+    assert said == "--filter: value.calls is a number, and '1k' is none"
+    mine = process.comm(os.getpid())
+    found = answer("list", "-n", "cmd_*", "-f", f"processes~^{mine} ,flags==")
+    assert {"cmd_items", "cmd_totals"} <= {row["name"] for row in found}
 
 
 def test_negative_numbers_are_no_options(compile_bpf: CompileBpf) -> None:
@@ -274,10 +359,13 @@ def test_without_btf() -> None:
         (("list", "--sort", "nix"), 2, "--sort: there is no field 'nix'"),
         (("list", "--max-entries", "0"), 2, "0 is not in the range x>=1"),
         (("dump",), 2, "Missing argument 'MAP'"),
-        (("lookup", "x"), 2, "Missing argument 'KEY'"),
+        (("lookup", "x"), 2, "Missing argument 'KEY...'"),
         (("watch", "x", "-i", "0"), 2, "0.0 is not in the range"),
+        (("watch", "x", "-i", "nan"), 2, "nan is no number of seconds"),
         (("update", "x", "1", "2", "--new", "--existing"), 2, "exclude each other"),
         (("nothing",), 2, "No such command 'nothing'"),
+        (("show", "/"), 1, "/ is a folder, not the pin of a map"),
+        (("show", "/proc/self/exe"), 1, "is on a file system of type "),
     ],
 )
 def test_what_is_wrong_is_said(arguments: tuple[str, ...], status: int, said: str) -> None:
@@ -442,7 +530,8 @@ def test_read_only_pin(live: Object, bpffs: Path) -> None:
     assert (status, json.loads(out), err) == (0, [{"key": 0, "value": "00000000"}], "")
     status, out, err = unprivileged("update", f"{bpffs}/bare", "0", "hex:01000000")
     assert (status, out, err.count("\n")) == (1, "", 1)
-    assert "read-only" in err
+    assert "this descriptor of it may only read" in err
+    assert "chmod the pin" in err
     status, out, err = unprivileged("check", f"{bpffs}/bare", "--json")
     assert (status, err) == (1, "")
     assert "read-only" in {one["code"] for one in json.loads(out)["findings"]}
@@ -455,6 +544,16 @@ def test_read_only_pin(live: Object, bpffs: Path) -> None:
     assert (status, one["code"]) == (1, "privilege")
     assert one["evidence"]["missing"] == ["CAP_SYS_ADMIN"]
     os.unlink(f"{bpffs}/bare")
+    # Types need more than a pin does: what may be read without them is.
+    items.pin(f"{bpffs}/items")
+    os.chmod(f"{bpffs}/items", 0o444)
+    status, out, err = unprivileged("dump", f"{bpffs}/items", "--max-entries", "1", "--json")
+    assert (status, len(json.loads(out)[0]["value"]), err.count("\n")) == (0, 2 * 48, 1)
+    assert "shown as bytes: opening btf id" in err
+    status, out, err = unprivileged("show", f"{bpffs}/items", "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["programs"] is None
+    os.unlink(f"{bpffs}/items")
 
 
 def test_starts_fast() -> None:

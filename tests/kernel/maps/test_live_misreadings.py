@@ -148,6 +148,7 @@ def test_a_struct_packed_on_one_side_only(live: Object, compile_bpf: CompileBpf)
 
     class Packed(ctypes.Structure):
         _pack_ = 1
+        _layout_ = "ms"  # Python 3.14 wants it said
         _fields_ = [("kind", ctypes.c_uint8), ("bytes", ctypes.c_uint64)]
 
     samples = live.maps["mis_samples"]

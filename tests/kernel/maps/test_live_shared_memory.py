@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import skep
+from skep.btf.btf import Btf
+from skep.btf.writer import Builder
 from skep.errors import (
     ClosedError,
     MissingKeyError,
@@ -199,6 +201,28 @@ def test_a_descriptor_that_only_reads_has_no_view(live: skep.Object, bpffs: Path
         with pytest.raises(UnsupportedError, match="opened with BPF_F_RDONLY or BPF_F_WRONLY"):
             again.view()
         assert again.read()[1].tolist() == [0, 0, 7, 0, 0, 0, 0, 0]
+
+
+def test_values_with_a_lock_are_not_shared_and_are_read_all_the_same() -> None:
+    """MMAPABLE or not: the kernel answers mmap(2) with ENOTSUPP, which was taken for a failure."""
+    builder = Builder()
+    word = builder.int("unsigned int", 4)
+    lock = builder.struct("bpf_spin_lock", 4, [("val", word, 0)])
+    value = builder.struct("locked", 8, [("lock", lock, 0), ("count", word, 32)])
+    spec = skep.MapSpec(
+        name="locked", type="array", key_size=4, value_size=8, max_entries=4,
+        flags=int(MapFlags.MMAPABLE), key_type_id=word, value_type_id=value,
+        btf=Btf.from_bytes(builder.build(), name="locked"),
+    )  # fmt: skip
+    live: Any = spec.create()
+    with live:
+        live[1] = {"count": 5}
+        assert live.read()[1]["count"].tolist() == [0, 5, 0, 0]
+        live.clear()
+        assert live[1].count == 0
+        with pytest.raises(UnsupportedError, match="values with a lock") as caught:
+            live.view()
+        assert "read()" in caught.value.hint
 
 
 def test_words_are_never_torn(live: skep.Object) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from needs import rounds
 
 import skep
 from skep.errors import MapFullError, MissingKeyError, RangeError, TypeMismatchError
@@ -150,7 +151,7 @@ def test_exact_agrees_with_a_dict(walks: bool, monkeypatch: pytest.MonkeyPatch) 
 
     with plain(8) as trie:
         known: dict[IPv4Network, bytes] = {}
-        for step in range(400):
+        for step in range(rounds(400)):
             network, value = some(), step.to_bytes(4, "little")
             if chance.random() < 0.6 and len(known) < 100:
                 trie[network] = known[network] = value
@@ -298,7 +299,7 @@ def test_a_trie_that_changes_while_it_is_asked() -> None:
         thread = threading.Thread(target=change)
         thread.start()
         try:
-            for _ in range(300):
+            for _ in range(rounds(300)):
                 assert trie.match("128.1.2.3") == IPv4Network("128.0.0.0/8")
                 assert trie["128.1.2.3"] == b"stay"
                 assert IPv4Network("128.0.0.0/8") in list(trie)

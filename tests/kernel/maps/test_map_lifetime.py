@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import signal
+import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from needs import rounds
 
 from skep.errors import ClosedError
 from skep.kernel import bpf
 from skep.kernel.constants import MapFlags, MapType
 from skep.kernel.fd import FD
+from skep.maps.live import lock
 from skep.maps.spec import MapSpec
 
 if TYPE_CHECKING:
@@ -91,7 +95,7 @@ def test_a_map_closed_under_its_readers_is_closed_and_never_another(
     for thread in threads:
         thread.start()
     try:
-        for round in range(1, 150):
+        for round in range(1, max(40, rounds(150))):
             old, current[0] = current[0][0], fresh(2 * round)
             old.close()
             decoys = [fresh(2 * round + 1)[0] for _ in range(3)]
@@ -132,7 +136,7 @@ def test_a_write_under_way_never_lands_in_another_map(eager_threads: None) -> No
     for thread in threads:
         thread.start()
     try:
-        for _ in range(200):
+        for _ in range(rounds(200)):
             current[0].close()
             bystanders = [spec("bystander").create() for _ in range(3)]
             current[0] = spec().create()
@@ -291,6 +295,88 @@ def test_a_view_shares_the_map_and_closes_with_it() -> None:
         view.memory()
 
 
+def test_a_view_freezes_its_map_though_the_map_is_mapped() -> None:
+    """It asked the kernel while the map's own pages were mapped writable: EBUSY."""
+    with spec("array", MapType.ARRAY, flags=int(MapFlags.MMAPABLE)).create() as array:
+        assert array.memory() is not None
+        view = array.bind()
+        view.freeze()
+        assert array.frozen
+        assert view.frozen
+        memory = array.memory()
+        assert memory is not None
+        assert memory.view.readonly
+
+
+LOADS = """
+import sys, threading
+from skep.errors import ClosedError
+from skep.maps.spec import MapSpec
+sys.setswitchinterval(1e-6)
+spec = MapSpec(name="words", type="array", key="u32", value="u64", max_entries=8, flags=1 << 10)
+current, stop, loads = [None], [], [0, 0]
+
+def load(part):
+    while not stop:
+        try:
+            while (words := current[0]) is not None:
+                assert words.load_u64(0) == 7
+                words.store_u64(1, 5)
+                loads[part] += 1
+        except ClosedError:
+            pass
+
+threads = [threading.Thread(target=load, args=(part,)) for part in (0, 1)]
+for thread in threads:
+    thread.start()
+for _ in range(int(sys.argv[1])):
+    words = spec.create()
+    words[0] = 7
+    words.memory()
+    current[0] = words
+    for _ in range(20):
+        words.load_u64(0)
+    words.close()
+stop.append(True)
+current[0] = None
+for thread in threads:
+    thread.join()
+assert all(loads)
+"""
+
+
+def test_words_are_loaded_while_another_thread_closes_the_map() -> None:
+    """The pages went between the address and the access: SIGSEGV, so in a process of its own."""
+    command = [sys.executable, "-c", LOADS, str(rounds(1500))]
+    ended = subprocess.run(command, check=False, capture_output=True)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_a_child_forked_while_another_thread_maps_closes_its_maps() -> None:
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lock:
+            held.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    with spec().create() as map:
+        thread.start()
+        held.wait()
+        pid = os.fork()
+        if not pid:
+            try:
+                signal.alarm(20)  # which ends a child that waits for ever
+                map.close()
+            finally:
+                os._exit(0 if map.closed else 1)
+        _, status = os.waitpid(pid, 0)
+        done.set()
+        thread.join()
+    assert status == 0
+
+
 def test_a_map_is_true_even_when_it_is_empty() -> None:
     with spec().create() as live:
         assert live
@@ -299,7 +385,7 @@ def test_a_map_is_true_even_when_it_is_empty() -> None:
 
 def test_many_cycles_leave_nothing_behind() -> None:
     before = opened()
-    for _ in range(2000):
+    for _ in range(rounds(2000)):
         with spec().create() as live:
             live[KEY] = bytes(8)
     assert opened() == before

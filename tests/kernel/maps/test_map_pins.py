@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import private_mounts
 import pytest
+from unprivileged import in_child
 
 import skep
 from skep.errors import (
@@ -16,13 +19,17 @@ from skep.errors import (
     LoadError,
     MapError,
     NotFoundError,
+    SkepError,
     TypeMismatchError,
 )
 from skep.kernel import bpf
 from skep.kernel.constants import MapFlags, MapType
 from skep.kernel.cpus import possible_cpus
+from skep.maps import diagnose
+from skep.maps.diagnose.types import differences
 from skep.maps.map import Map
 from skep.maps.spec import MapSpec
+from skep.maps.system import sides
 from skep.maps.types.array import ArrayMap
 
 if TYPE_CHECKING:
@@ -169,7 +176,7 @@ def test_what_is_no_map_is_not_opened_as_one(
         Map.from_pin(path)
     os.unlink(path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(KernelError, match="file system, not on one of type bpf"):
+    with pytest.raises(KernelError, match=r"is on a file system of type .*, and pins live on"):
         Map.from_pin(f"{tmp_path}/file")
 
 
@@ -215,8 +222,8 @@ def test_every_difference_of_shape_is_listed(bpffs: Path) -> None:
             "type hash, expected lru_hash",
             "key size 4, expected 8",
             "value size 8, expected 4",
-            "entries 8, expected 16",
-            "flags 0x0, expected 0x80",
+            "max_entries 8, expected 16",
+            "flags none, expected RDONLY_PROG",
         ]
         assert f"the map pinned at {path} (id {counts.id}) is another than 'counts'" in str(error)
         assert error.errno == errno.EEXIST
@@ -277,6 +284,8 @@ def test_what_the_kernel_changes_by_itself_is_no_difference(bpffs: Path) -> None
         one.pinning = "by_name"
         with one.create(pin_root=str(bpffs)) as first, one.create(pin_root=str(bpffs)) as second:
             assert first.id == second.id
+            with sides.view(first.fd.dup()) as view:
+                assert [*differences(view, one)] == []
             second.unpin(f"{bpffs}/{one.name}")
 
 
@@ -317,6 +326,83 @@ def test_of_processes_that_pin_by_name_at_once_all_get_one_map(bpffs: Path) -> N
         assert not failed
         assert len(set(ids)) == 1
         os.unlink(f"{bpffs}/m{round}")
+
+
+def test_a_link_to_nothing_in_place_of_the_pin_is_an_error(bpffs: Path) -> None:
+    """There it is when a pin is to be made, and not when it is opened: that went on for ever."""
+    (bpffs / "counts").symlink_to(bpffs / "gone")
+    with pytest.raises(KernelError, match="already") as caught:
+        spec(pinning="by_name").create(pin_root=str(bpffs))
+    assert caught.value.errno == errno.EEXIST
+    os.unlink(bpffs / "counts")
+
+
+def test_entries_that_the_kernel_chose_are_known_of_a_pin_too(bpffs: Path) -> None:
+    events = MapSpec(name="events", type="perf_event_array", pinning="by_name")
+    with events.create(pin_root=str(bpffs)) as one, events.create(pin_root=str(bpffs)) as two:
+        assert one.id == two.id
+        assert one.spec.max_entries == two.spec.max_entries == possible_cpus()
+        with Map.from_pin(f"{bpffs}/events", expect=MapSpec(name="events", type=events.type)) as it:
+            assert it.spec.max_entries == possible_cpus()
+        one.unpin(f"{bpffs}/events")
+
+
+def test_without_the_right_to_read_its_types_a_pin_opens_untyped(
+    bpffs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CAP_BPF opens pins; their BTF, by its id, only CAP_SYS_ADMIN."""
+
+    def attempt() -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        with Map.from_pin("counts") as counts:
+            found["bytes"] = counts[b"\1\0\0\0"]
+            found["missing"] = counts.spec.untyped and counts.spec.untyped.evidence["missing"]
+            for name, call in (
+                ("key", lambda: counts[1]),
+                ("column", lambda: counts.update([1], [2])),
+                ("order", lambda: counts.bind(byteorder="big")),
+            ):
+                try:
+                    call()
+                except SkepError as error:
+                    found[name] = str(error)
+            found["bound"] = counts.bind(np.dtype("u4"), np.dtype("u8"))[1]
+        with Map.from_pin("counts", expect=spec()) as counts:
+            found["expected"] = counts[1], counts.spec.untyped
+        with spec(pinning="by_name").create(pin_root=".") as counts:
+            found["by name"] = counts[1]
+        try:
+            Map.from_pin("counts", expect=spec(max_entries=9)).close()
+        except LoadError as error:
+            found["another"] = error.evidence["differences"]
+        with sides.view(bpf.obj_get("counts")) as view:
+            found["check"] = [
+                (one.code, one.text, one.evidence) for one in diagnose.check(view)
+                if one.code == "no-btf"
+            ]  # fmt: skip
+        return found
+
+    with spec().create() as counts:
+        counts[1] = 5
+        counts.pin(f"{bpffs}/counts")
+        assert counts.spec.untyped is None
+        os.chmod(f"{bpffs}/counts", 0o666)
+        monkeypatch.chdir(bpffs)  # the folders above are the user's own
+        found = in_child(attempt, "CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN")
+        counts.unpin(f"{bpffs}/counts")
+    assert isinstance(found, dict), found
+    assert found["bytes"] == (5).to_bytes(8, sys.byteorder)
+    assert "CAP_SYS_ADMIN" in found["missing"]
+    for name in ("key", "column", "order"):
+        assert "its types could not be read" in found[name]
+        assert "CAP_SYS_ADMIN" in found[name]
+    assert found["bound"] == 5
+    assert found["expected"] == (5, None)
+    assert found["by name"] == 5
+    assert found["another"] == ["max_entries 8, expected 9"]
+    ((_, text, evidence),) = found["check"]
+    assert "the map has BTF, which could not be read" in text
+    assert "CAP_SYS_ADMIN" in evidence["missing"]
 
 
 NOT_MOUNTED = """

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import os
+import resource
+import signal
 import threading
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -14,6 +18,7 @@ import skep
 from skep.errors import (
     ClosedError,
     FormatError,
+    KernelError,
     MapFullError,
     NotFoundError,
     RangeError,
@@ -364,3 +369,44 @@ def test_the_size_is_checked() -> None:
     live: Any = spec.create()
     with live, live.producer() as producer, pytest.raises(RangeError, match="power of two"):
         Producer(live.fd, 5000, decoder=producer.decoder, name="odd")
+
+
+@pytest.mark.parametrize(
+    ("type", "opening"), [(MapType.USER_RINGBUF, "producer"), (MapType.RINGBUF, "stream")]
+)
+def test_what_cannot_wait_for_its_ring_leaves_nothing_open(type: MapType, opening: str) -> None:
+    """One number is left, and it takes two: the first was left open."""
+    live: Any = skep.MapSpec(name="ring", type=type, max_entries=page_size).create()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with live:
+        before = os.listdir("/proc/self/fd")
+        free = os.dup(live.fileno())
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, hard))
+        try:
+            with pytest.raises(KernelError, match="cannot be waited for") as caught:
+                getattr(live, opening)()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert caught.value.errno == errno.EMFILE
+        assert len(os.listdir("/proc/self/fd")) == len(before)
+        with getattr(live, opening)() as opened:
+            assert not opened.closed
+
+
+def test_closing_from_a_signal_handler_ends_the_wait_it_interrupts() -> None:
+    """It waited for the wait to end, which it was itself a part of."""
+    spec = skep.MapSpec(name="ring", type=MapType.USER_RINGBUF, max_entries=page_size)
+    live: Any = spec.create()
+    with live:
+        producer = live.producer()
+        producer.send(bytes(page_size - 8))
+        before = signal.signal(signal.SIGALRM, lambda *_: producer.close())
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        try:
+            with pytest.raises(ClosedError):
+                producer.send(b"1", timeout=None)
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        with live.producer() as again:
+            assert again.pending() == page_size

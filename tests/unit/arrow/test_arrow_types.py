@@ -5,15 +5,13 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import hypothesis.extra.numpy as numpy_strategies
 import numpy as np
-import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from needs import need_module
 
 from skep.arrow import Table
 from skep.arrow.describe import Choices, of_codec
@@ -172,26 +170,43 @@ def test_text_is_utf8_and_binary_is_as_it_is() -> None:
     assert read.to_pylist() == given.tolist()
 
 
+KEY, VALUE = np.arange(1_000_000, dtype=np.uint32), np.arange(1_000_000, dtype=np.uint64)
+TOTAL = 499999500000
+
+
 def test_a_million_rows_are_taken_without_copying() -> None:
-    key, value = np.arange(1_000_000, dtype=np.uint32), np.arange(1_000_000, dtype=np.uint64)
-    million = Table.from_numpy({"key": key, "value": value})
-    read = pa.table(million)
-    for name, array in (("key", key), ("value", value)):
+    read = pa.table(Table.from_numpy({"key": KEY, "value": VALUE}))
+    for name, array in (("key", KEY), ("value", VALUE)):
         chunk = read[name].chunk(0)
         assert chunk.buffers()[1].address == array.ctypes.data
         assert len(chunk) == 1_000_000
-    frame = pl.DataFrame(million)
-    assert frame["value"].to_numpy(allow_copy=False).ctypes.data == value.ctypes.data
-    found = duckdb.sql("select count(*), sum(value) from million")
-    assert found is not None
-    assert found.fetchall() == [(1_000_000, 499999500000)]
-    assert pd.DataFrame.from_arrow(million)["value"].sum() == 499999500000
+
+
+def test_pandas_takes_a_million_rows() -> None:
+    pandas = need_module("pandas")
+    frame = pandas.DataFrame.from_arrow(Table.from_numpy({"key": KEY, "value": VALUE}))
+    assert frame["value"].sum() == TOTAL
+
+
+def test_polars_takes_a_million_rows_without_copying() -> None:
+    polars = need_module("polars")
+    frame = polars.DataFrame(Table.from_numpy({"key": KEY, "value": VALUE}))
+    assert frame["value"].to_numpy(allow_copy=False).ctypes.data == VALUE.ctypes.data
+    empty = np.empty(0, STRUCTURED)[["a", "b", "c"]]
+    assert polars.DataFrame(Table.from_numpy(empty)).shape == (0, 3)
+
+
+def test_duckdb_takes_a_million_rows() -> None:
+    duckdb = need_module("duckdb")
+    million = Table.from_numpy({"key": KEY, "value": VALUE})
+    assert len(million) == 1_000_000  # duckdb finds the variable by its name
+    found = duckdb.sql("select count(*), sum(value) from million").fetchall()
+    assert found == [(1_000_000, TOTAL)]
 
 
 def test_a_table_without_rows_or_columns_is_one() -> None:
     empty = np.empty(0, STRUCTURED)
     assert pa.table(Table.from_numpy(empty)).num_rows == 0
-    assert pl.DataFrame(Table.from_numpy(empty[["a", "b", "c"]])).shape == (0, 3)
     assert pa.table(Table([], [])).num_columns == 0
 
 
@@ -204,3 +219,38 @@ def test_columns_that_make_no_table_are_refused() -> None:
         Table.from_numpy(np.arange(3))
     with pytest.raises(RangeError, match="text is 'latin', expected 'utf8' or 'binary'"):
         Table.from_numpy({"a": np.arange(2)}, text="latin")
+
+
+def test_a_name_that_is_no_utf8_is_escaped() -> None:
+    table = Table.from_numpy({"a\udcfc": np.zeros(2)})
+    assert pa.table(table).column_names == ["a\\xfc"]
+
+
+def test_no_rows_text_of_no_length_and_lists_of_nothing() -> None:
+    dtype = np.dtype([("s", "S0"), ("none", "u4", 0), ("in", [("x", "?"), ("t", "S3", 2)], (2, 2))])
+    for rows in (0, 3):
+        batch = pa.record_batch(Table.from_numpy(np.zeros(rows, dtype)))
+        batch.validate(full=True)
+        assert batch.to_pylist() == rows * [
+            {"s": "", "none": [], "in": 2 * [2 * [{"x": False, "t": ["", ""]}]]}
+        ]
+
+
+def test_text_that_may_need_wide_offsets_has_them() -> None:
+    field = of_codec_of_text(1 << 20, rows=1 << 11)
+    column = field.column(np.zeros((2, 1 << 20), np.uint8))
+    batch = pa.record_batch(Table([field], [column]))
+    batch.validate(full=True)
+    assert batch.schema.field(0).type == pa.large_utf8()
+    assert of_codec_of_text(1 << 20, rows=1 << 10).format == "u"
+
+
+def of_codec_of_text(size: int, *, rows: int) -> Any:
+    from skep.arrow.describe import of_dtype
+
+    return of_dtype("text", np.dtype(f"S{size}"), Choices(rows=rows))
+
+
+def test_a_column_has_a_dimension() -> None:
+    with pytest.raises(TypeMismatchError, match="expected an array with a dimension"):
+        Table.from_numpy({"x": np.array(3)})

@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from measured import bounded
 
+from skep.btf.agreement import leaves
 from skep.btf.btf import Btf
 from skep.btf.codec import codec
 from skep.btf.dtype import dtype
 from skep.btf.format_c import declaration, dump_c
+from skep.btf.layout import Layout, layout, side_by_side
+from skep.btf.layout_check import check
+from skep.btf.tags import tags_of
 from skep.btf.types import Composite
 from skep.btf.writer import Builder
 from skep.errors import SkepError
@@ -292,3 +296,75 @@ HOSTILE = [
 @pytest.mark.parametrize("make", HOSTILE)
 def test_no_blob_costs_much(make: Callable[[], bytes]) -> None:
     bounded(everything, make())
+
+
+def laid_out(data: bytes) -> str:
+    """Lay out, check and compare the last type of a blob, and look for tags."""
+    btf = Btf.from_bytes(data, name="hostile")
+    last = len(btf) - 1
+    quietly(tags_of, btf)
+    said = quietly(layout, btf, last)
+    if isinstance(said, Layout):
+        "\n".join(said.lines())
+        other = quietly(layout, btf, last, "arm")
+        if isinstance(other, Layout):
+            side_by_side(said, other, titles=("left", "right"))
+    for role in ("type", "key", "value"):
+        quietly(lambda role=role: check(btf, last, role=role))
+    quietly(leaves, btf, last)
+    return str(said)[-200:]
+
+
+def paths_of_long_names() -> bytes:
+    b = Builder()
+    number = b.int("u", 4)
+    made = b.struct("s", 80_000, [("m", number, 32 * i) for i in range(20_000)])
+    for depth in range(12):
+        made = b.struct(f"t{depth}", 80_000, [(f"n{depth}" + "x" * 60_000, made, 0)])
+    return b.build()
+
+
+def doubled_by_empty_arrays() -> bytes:
+    b = Builder()
+    number = b.int("u", 4)
+    made = b.struct("s", 8, [("p", b.pointer(0), 0)])
+    for depth in range(28):
+        none = b.array(made, 0, number)
+        members = [("a", none, 0), ("b", none, 0), ("p", b.pointer(0), 0)]
+        made = b.struct(f"t{depth}", 8, members)
+    return b.build()
+
+
+def many_words_like_tags() -> bytes:
+    b = Builder()
+    for number in range(100_000):
+        b.string(f"skep:{number:x}")
+    b.int("u", 4)
+    return b.build()
+
+
+def rows_of_one_name() -> bytes:
+    b = Builder()
+    number, long = b.int("u", 4), b.int("long", 8, signed=True)
+    members = [("m", long if i % 2 else number, 64 * i) for i in range(60_000)]
+    b.struct("s", 480_000, members)
+    return b.build()
+
+
+def unions_in_a_key() -> bytes:
+    b = Builder()
+    number, byte = b.int("u", 4), b.int("c", 1)
+    either = b.union("either", 4, [("a", number, 0), ("b", byte, 0)])
+    b.struct("s", 80_000, [(f"m{i % 9}", either, 32 * i) for i in range(20_000)])
+    return b.build()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        paths_of_long_names, doubled_by_empty_arrays, many_words_like_tags, rows_of_one_name,
+        unions_in_a_key,
+    ],
+)  # fmt: skip
+def test_a_layout_costs_no_more_than_reading(make: Callable[[], bytes]) -> None:
+    assert bounded(laid_out, make())

@@ -227,3 +227,20 @@ def test_a_failed_walk_fails_again() -> None:
         with pytest.raises(BtfError, match="unknown kind 21"):
             len(btf)
     assert btf.type(8).kind == Kind.CONST
+
+
+def test_a_type_is_found_though_another_thread_walks_meanwhile() -> None:
+    """The race in slow motion: the others finish between the two looks at what is known."""
+    btf = Btf.from_bytes(blob(), trusted=True, name="lazy")
+
+    class Overtaken(list[int]):
+        def __len__(self) -> int:
+            known = super().__len__()
+            if not known:
+                btf._walk(1 << 20)  # the other thread
+            return known
+
+    btf._infos = Overtaken()
+    assert btf.type(8).kind == Kind.CONST
+    with pytest.raises(BtfError, match="has no type 9, only 9"):
+        btf.type(9)

@@ -8,14 +8,15 @@ import pytest
 from object_types import types_of
 
 from skep.btf.abi import ABIS, abi
+from skep.btf.btf import Btf
 from skep.btf.layout import Layout, layout, side_by_side
 from skep.btf.layout_check import check
+from skep.btf.writer import Builder
 from skep.errors import NotFoundError
 
 if TYPE_CHECKING:
     from compiling import CompileBpf
 
-    from skep.btf.btf import Btf
     from skep.btf.layout_check import Finding, Role
 
 SOURCE = """// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
@@ -266,3 +267,16 @@ def test_packing_unions_and_bit_fields(types: Btf) -> None:
     # A hole in one alternative of a union is covered by another.
     rules = [each.rule for each in findings(types, "outer", "key")]
     assert rules == ["hole-in-key", "word-size", "union-in-key"]
+
+
+def test_side_by_side_marks_what_differs_in_sign_alone() -> None:
+    made = []
+    for signed in (False, True):
+        b = Builder("little")
+        number = b.int("long long", 8, signed=signed)
+        text = b.array(b.int("char", 1, signed=signed), 8, number)
+        inner = b.struct("inner", 16, [("same", text, 0), ("other", number, 64)])
+        outer = b.struct("outer", 16, [("in", inner, 0)])
+        made.append(layout(Btf.from_bytes(b.build()), outer))
+    lines = side_by_side(*made, titles=("left", "right")).splitlines()
+    assert [line.split()[-1] for line in lines if line.startswith("!")] == ["other"]

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 import skep
+from skep.btf.hints import hints_of
 from skep.btf.record import record_type
 from skep.errors import TypeMismatchError
 
@@ -116,3 +117,53 @@ def test_generated_classes_are_as_they_were() -> None:
     again = pickle.loads(pickle.dumps(pair))
     assert (again, repr(again)) == (pair, repr(pair))
     assert not hasattr(pair, "__dict__")
+
+
+# What the file above cannot say: without ``from __future__ import annotations``.
+LOOKED_UP = """
+from typing import ClassVar
+import skep
+
+def made():
+    class inner(skep.Record):
+        low: int
+
+    class outer(skep.Record):
+        bytes: int
+        comm: bytes = b"?"
+        inside: inner = None
+        limit: ClassVar[int] = 5
+        quoted: "int" = 7
+
+    return inner, outer
+"""
+
+
+def test_annotations_are_looked_up_where_the_class_stands() -> None:
+    """Also where Python itself would look them up later, among the members (3.14)."""
+    space: dict[str, Any] = {"__name__": __name__}
+    exec(compile(LOOKED_UP, "<records>", "exec", dont_inherit=True), space)
+    inner, outer = space["made"]()
+    assert outer._fields == ("bytes", "comm", "inside", "quoted")
+    assert outer(1) == (1, b"?", None, 7)
+    assert outer.limit == 5
+    assert hints_of(outer) == {"bytes": int, "comm": bytes, "inside": inner, "quoted": int}
+
+
+class point(skep.Record):  # noqa: N801  C's name
+    x: int
+    class_: str
+
+
+def test_patterns_take_members_in_order_and_by_name() -> None:
+    other = record_type("struct other", ("x", "y"))
+    generated: Any = tuple.__new__(other, (1, "a"))  # type: ignore[type-var]  # it is a tuple
+    for made in (point(1, "a"), generated):
+        match made:
+            case point(1, "a") | other(1, "a"):
+                pass
+            case _:
+                pytest.fail("no pattern matches")
+    match point(1, "a"):
+        case point(x=1, class_=found):
+            assert found == "a"

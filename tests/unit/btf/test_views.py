@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import skep
 from skep.btf.btf import Btf
 from skep.btf.codec import Options, codec
-from skep.btf.declare import declared
+from skep.btf.declare import Declarer, declared
 from skep.btf.writer import Builder
 from skep.errors import TypeMismatchError
 
@@ -98,6 +98,8 @@ FIELDS: list[tuple[str, Any]] = [
 
 
 def structure(fields: Any, base: Any = ctypes.Structure, **more: Any) -> Any:
+    if "_pack_" in more:
+        more["_layout_"] = "ms"  # Python 3.14 wants it said
     return type("Native", (base,), {**more, "_fields_": fields})
 
 
@@ -459,3 +461,131 @@ def test_codecs_of_classes_are_kept() -> None:
     ]
     for make in makers:
         assert codec(BTF, NATURAL, make()) is codec(BTF, NATURAL, make())
+
+
+# -- what is easily got wrong ------------------------------------------------------------
+
+
+def pair(*, signed: bool = False) -> tuple[Btf, int]:
+    """Return `struct outer { struct pair { u32 x; s64/u64 y; } at[2]; }`."""
+    b = Builder("little")
+    x, y = b.int("unsigned int", 4), b.int("long long", 8, signed=signed)
+    inner = b.struct("pair", 16, [("x", x, 0), ("y", y, 64)])
+    outer = b.struct("outer", 32, [("at", b.array(inner, 2, x), 0)])
+    return Btf.from_bytes(b.build(), name="pairs"), outer
+
+
+def test_a_new_class_each_time_takes_nothing_for_good() -> None:
+    """128 Ki members were all that one blob had for all classes ever bound."""
+    btf, outer = pair()
+    inner = btf.find("pair")[0]
+    for _ in range(8000):
+        made = dataclasses.make_dataclass("pair", [("x", int), ("y", int)])
+        assert type(codec(btf, inner, Options(want=made)).unpack(bytes(16))) is made
+    for _ in range(300):
+        given = np.dtype([("at", [("x", "u4"), ("y", "u8")], 2)], align=True)
+        codec(btf, outer, Options(want=given))
+    assert len(btf.views) < 1000
+    assert btf.parts < 100
+
+
+@dataclasses.dataclass
+class Whole:
+    word: int
+    parts: bytes
+    last: int
+
+
+@dataclasses.dataclass
+class Word:
+    word: int
+    last: int
+
+
+@pytest.mark.parametrize("kind", [Whole, Word])
+def test_what_a_dataclass_reads_from_a_union_it_writes(kind: Any) -> None:
+    b = Builder("little")
+    u32, u8 = b.int("unsigned int", 4), b.int("unsigned char", 1)
+    either = b.union("", 4, [("word", u32, 0), ("parts", b.array(u8, 4, u32), 0)])
+    id_ = b.struct("s", 8, [("", either, 0), ("last", u32, 32)])
+    made = codec(Btf.from_bytes(b.build()), id_, Options(want=kind))
+    data = bytes(range(1, 9))
+    assert made.unpack(data).word == 0x04030201
+    assert made.pack(made.unpack(data)) == data
+    with pytest.raises(TypeMismatchError, match="last: unsigned int takes an integer"):
+        made.pack(dataclasses.replace(made.unpack(data), last="x"))
+
+
+BITS = (("low", ctypes.c_uint32, 3), ("high", ctypes.c_uint32, 20), ("end", ctypes.c_uint32, 9))
+LittleBits = type("LittleBits", (ctypes.LittleEndianStructure,), {"_fields_": BITS})
+BigBits = type("BigBits", (ctypes.BigEndianStructure,), {"_fields_": BITS})
+
+
+@pytest.mark.parametrize(("order", "kind"), [("little", LittleBits), ("big", BigBits)])
+def test_bit_fields_of_ctypes_are_where_ctypes_has_them(order: Any, kind: Any) -> None:
+    declarer = Declarer(order)
+    id_ = declarer.id_of(kind)
+    data = bytes.fromhex("a1b2c3d4")
+    read, theirs = codec(declarer.btf(), id_).unpack(data), kind.from_buffer_copy(data)
+    assert tuple(read) == tuple(getattr(theirs, name) for name, *_ in BITS)
+
+
+def test_bit_fields_of_the_other_byte_order_are_refused() -> None:
+    b = Builder("little")
+    u32 = b.int("unsigned int", 4)
+    id_ = b.struct("bits", 4, [("a", u32, 0, 8), ("b", u32, 8, 16), ("c", u32, 24, 8)])
+    parts = [(name, ctypes.c_uint32, bits) for name, bits in (("a", 8), ("b", 16), ("c", 8))]
+    swapped = type("swapped", (ctypes.BigEndianStructure,), {"_fields_": parts})
+    with pytest.raises(TypeMismatchError, match=r"swapped\.a is a bit-field of the other"):
+        codec(Btf.from_bytes(b.build()), id_, Options(want=swapped))
+
+
+def test_members_of_an_array_that_differs_are_marked_too() -> None:
+    btf, outer = pair()
+    given = np.dtype([("at", [("x", "u4"), ("y", "u8")], 3)], align=True)
+    with pytest.raises(TypeMismatchError) as caught:
+        codec(btf, outer, Options(want=given))
+    lines = caught.value.evidence["comparison"].splitlines()
+    assert [line[0] for line in lines if " x" in line or " y" in line] == ["!", "!"]
+
+
+def test_a_dataclass_that_wants_more_than_its_members_is_refused_at_once() -> None:
+    @dataclasses.dataclass
+    class Scaled:
+        x: int
+        y: int
+        by: dataclasses.InitVar[int]
+
+    btf, _ = pair()
+    with pytest.raises(TypeMismatchError, match=r"cannot be made of its members: .*'by'"):
+        codec(btf, btf.find("pair")[0], Options(want=Scaled))
+
+
+def test_an_enum_of_a_number_that_is_too_wide() -> None:
+    b = Builder("little")
+    id_ = b.int("__int128", 16)
+    with pytest.raises(TypeMismatchError, match="it has 16 bytes, an enum 8 at most"):
+        codec(Btf.from_bytes(b.build()), id_, Options(want=enum.IntEnum("few", {"ONE": 1})))
+
+
+class Endless(skep.Record):
+    x: Annotated[int, "u32"]
+    me: Endless
+
+
+def test_a_class_that_contains_itself_is_refused() -> None:
+    with pytest.raises(TypeMismatchError, match=r"Endless\.me: Endless .* it contains itself"):
+        declared(Endless)
+
+
+def test_pointers_of_ctypes() -> None:
+    fields = (("p", ctypes.POINTER(ctypes.c_int)), ("f", ctypes.CFUNCTYPE(None)))
+    btf, id_ = declared(type("holder", (ctypes.Structure,), {"_fields_": fields}))
+    assert btf.size_of(id_) == 16
+    assert tuple(codec(btf, id_).unpack(bytes(16))) == (0, 0)
+
+
+@pytest.mark.parametrize("wrong", [5, ["a"], {1: "big"}])
+def test_a_byte_order_of_no_shape(wrong: Any) -> None:
+    with pytest.raises(TypeMismatchError, match="expected 'big', 'little' or a mapping"):
+        Options(byteorder=wrong)

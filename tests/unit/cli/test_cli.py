@@ -147,6 +147,18 @@ def test_a_closed_pipe(arguments: list[str]) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(("closed", "status"), [(0, 0), (1, 1), (2, 0)])
+def test_standard_streams_that_are_closed(closed: int, status: int) -> None:
+    """Writing to one that is closed fails like any other; no other file gets its number."""
+    code = f"import os, sys; os.close({closed}); os.execv(sys.argv[1], sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *SKEP, "version"], check=False, capture_output=True, text=True
+    )
+    said = "skep: cannot write the output: Bad file descriptor\n" if closed == 1 else ""
+    assert (done.returncode, done.stderr) == (status, said)
+    assert bool(done.stdout) == (closed != 1)
+
+
 def test_without_click() -> None:
     """The extra that is missing is named."""
     code = "import sys; sys.modules['click'] = None; from skep.cli import main; main()"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from skep import cli
+from skep.bindings.write import MARK
 
 ROOT = Path(__file__).parents[3]
 TOOL = ROOT / "src" / "skep" / "tools" / "syscount" / "syscount.bpf.o"
@@ -101,6 +104,7 @@ def test_embedded(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
     ("arguments", "message"),
     [
         (("no.bpf.o",), "there is no object file no.bpf.o"),
+        (("/dev/zero",), "zero is not an ELF file"),  # and has no end
         (("my-prog.bpf.o", "-o", "-", "--check"), "--check needs a module to compare with"),
         (("my-prog.bpf.o", "--type", "nothing"), "has no struct called 'nothing'"),
         (("my-prog.bpf.o", "-o", "no/such/folder.py"), "No such file or directory"),
@@ -114,3 +118,42 @@ def test_failures_are_one_sentence(
     assert message in err
     assert err.count("\n") == 1
     assert "bug" not in err
+
+
+def test_a_full_disk_leaves_the_old_module(here: Path) -> None:
+    """The limit of a file's size stands for a disk that fills up after half of it."""
+    (here / "prog.py").write_text('"""Old."""\n# ' + MARK + "\n")
+    before = (here / "prog.py").read_text()
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096));"
+        "from skep.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code, "gen", "my-prog.bpf.o", "-o", "prog.py"],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith("prog.py: File too large\n")
+    assert (here / "prog.py").read_text() == before
+    assert sorted(os.listdir(here)) == ["my-prog.bpf.o", "prog.py"]
+
+
+def test_what_is_rewritten_keeps_its_mode_and_its_link(
+    here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (here / "real.py").write_text(f"# {MARK}\n")
+    (here / "real.py").chmod(0o640)
+    (here / "prog.py").symlink_to("real.py")
+    assert run("my-prog.bpf.o", "-o", "prog.py", capfd=capfd)[0] == 0
+    assert (here / "prog.py").is_symlink()
+    assert (here / "real.py").stat().st_mode & 0o777 == 0o640
+    assert "class Opened" in (here / "real.py").read_text()
+
+
+@pytest.mark.parametrize("name", ["socket", "types", "skep", "numpy"])
+def test_no_module_of_python_is_hidden(
+    name: str, here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (here / "my-prog.bpf.o").rename(here / f"{name}.bpf.o")
+    assert run(f"{name}.bpf.o", capfd=capfd) == (0, f"{name}_bpf.py\n", "")
+    assert run(f"{name}.bpf.o", "-o", f"{name}.py", capfd=capfd) == (0, f"{name}.py\n", "")

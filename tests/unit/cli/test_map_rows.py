@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from skep.cli.conditions import Field, text
 from skep.cli.rows import FIRST, Selection, emit
+from skep.maps.system.plain import Shape
 from skep.tools.table import COUNTER, TEXT, Column
 
 if TYPE_CHECKING:
@@ -59,6 +60,74 @@ def keys(**options: Any) -> list[int]:
 )
 def test_filters(filters: tuple[str, ...], found: list[int]) -> None:
     assert keys(filters=filters) == found
+
+
+STATES = Shape("enum", names={1: "NEW", 2: "OPEN"}, enumerators={"NEW": 1, "OPEN": 2, "UP": 2})
+TYPED: dict[str, Shape | None] = {
+    "state": STATES, "at": Shape("number"), "states": Shape("array", element=STATES),
+    "net": Shape("other"), "comm": Shape("text"), "from": None,
+}  # fmt: skip
+CONNECTIONS: list[dict[str, Any]] = [
+    {"state": "NEW", "at": "10.0.0.9", "states": ["NEW"], "net": "10.0.0.0/8", "comm": "9"},
+    {"state": "OPEN", "at": "10.0.0.30", "states": [], "net": "10.1.0.0/16", "comm": "30"},
+    {"state": 7, "at": "fe80::1", "states": ["OPEN", 7], "net": "fe80::/10", "comm": "x"},
+]
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("state==OPEN", [1]),
+        ("state==2", [1]),
+        ("state==UP", [1]),  # another name of the same number
+        ("state==0x7", [2]),
+        ("state!=OPEN", [0, 2]),
+        ("state>=OPEN", [1, 2]),
+        ("state<2", [0]),
+        ("state~^O", [1]),
+        ("states==2", [2]),
+        ("states[0]==NEW", [0]),
+        ("at==10.0.0.9", [0]),
+        ("at>10.0.0.9", [1, 2]),
+        ("at<10.0.0.30", [0]),
+        ("at==10.0.0.0/27", [0, 1]),
+        ("at==10.0.0.16/28", [1]),
+        ("at!=10.0.0.0/8", [2]),
+        ("at==fe80::/10", [2]),
+        ("net==10.0.0.0/8", [0]),
+        ("net==10.1.0.0/16", [1]),
+        ("comm==30", [1]),
+        ("comm>3", [0, 1, 2]),
+    ],
+)
+def test_filters_know_the_type(asked: str, found: list[int]) -> None:
+    rows = Selection(TYPED, filters=[asked]).rows(CONNECTIONS)
+    assert [CONNECTIONS.index(dict(row)) for row in rows] == found
+
+
+def test_addresses_are_sorted_by_their_numbers() -> None:
+    for sort, found in (("at", [0, 1, 2]), ("-at", [2, 1, 0]), ("net", [0, 1, 2])):
+        rows = Selection(TYPED, sort=sort).rows(reversed(CONNECTIONS))
+        assert [CONNECTIONS.index(dict(row)) for row in rows] == found
+
+
+def test_what_a_table_shows_can_be_asked_for() -> None:
+    words = {"flags": lambda number: "no_prealloc" if number else ""}
+    rows = [{"flags": 1}, {"flags": 0}]
+    for asked in ("flags~prealloc", "flags==no_prealloc", "flags==1", "flags>0", "flags!="):
+        chosen = Selection(["flags"], filters=[asked], words=words).rows(rows)
+        assert list(chosen) == rows[:1]
+
+
+@pytest.mark.parametrize("asked", ["bytes>10M", "bytes==10M", "bytes<many"])
+def test_a_number_is_not_compared_with_words(asked: str) -> None:
+    with pytest.raises(click.UsageError, match=r"value\.bytes is a number, and '\w+' is none"):
+        list(Selection(NAMES, filters=[asked]).rows(ROWS))
+
+
+def test_an_enum_is_not_compared_with_what_it_never_is() -> None:
+    with pytest.raises(click.UsageError, match="state is never 'SHUT'; it may be NEW, OPEN, UP"):
+        Selection(TYPED, filters=["state==SHUT"])
 
 
 def test_booleans() -> None:

@@ -111,3 +111,26 @@ def test_a_combination_survives_pickling() -> None:
 
 def test_members_are_listed_for_completion() -> None:
     assert {"TRACE_FENTRY", "XDP"} <= set(dir(AttachType))
+
+
+def test_a_member_is_one_object_though_another_thread_makes_it_meanwhile() -> None:
+    """The race in slow motion: the other thread is faster, right after the look at what is made."""
+
+    class Kind(enums.IntEnum):
+        HASH = 1
+
+    made: Any = Kind
+
+    others: list[Any] = []
+
+    class Overtaken(dict[int, Any]):
+        def get(self, number: int, default: Any = None) -> Any:
+            found = super().get(number, default)
+            if found is None:  # the other thread
+                others.append(self.setdefault(number, int.__new__(made, number)))
+            return found
+
+    made._members = Overtaken()
+    assert made.HASH is others[0]
+    assert made(1) is others[0]
+    assert len(others) == 1

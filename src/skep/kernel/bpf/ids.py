@@ -25,6 +25,7 @@ _BTF_LOAD = 18
 _ENABLE_STATS = 32
 
 _GET_NEXT_ID = {"prog": 11, "map": 12, "btf": 23, "link": 31}
+_PLURAL = {"prog": "programs", "map": "maps", "btf": "BTF objects", "link": "links"}
 _GET_FD_BY_ID = {"prog": 13, "map": 14, "btf": 19, "link": 30}
 
 _TOKEN_CREATE = 36
@@ -118,7 +119,7 @@ def next_id(kind: Kind, start: int = 0) -> int | None:
         return int(found)
     if get_errno() == ENOENT:
         return None
-    raise failure(command, f"the {kind} after id {start}")
+    raise failure(command, f"the {_PLURAL[kind]} of the system")
 
 
 def fd_by_id(kind: Kind, id: int, *, flags: int = 0) -> FD:

@@ -7,7 +7,7 @@ bare system call.
 
 from __future__ import annotations
 
-from errno import EINTR, ENOENT, ENOSPC
+from errno import EBUSY, EDEADLK, EINTR, ENOENT, ENOSPC, ETIMEDOUT
 from struct import Struct, unpack_from
 
 from skep.kernel.bpf.call import (
@@ -58,6 +58,11 @@ _element_attr = Struct("=IIQQQ").pack
 # in_batch, out_batch, keys, values, count, map_fd, elem_flags, flags
 _batch_attr = Struct("=QQQQIIQQ").pack
 _COUNT_OFFSET = 32
+
+LOCK_ERRORS = frozenset({EBUSY, EDEADLK, ETIMEDOUT})
+"""A batch of a hash that ends with one of these is valid up to where the lock was not to be had."""
+
+_PARTIAL = LOCK_ERRORS | {0, ENOENT, ENOSPC, EINTR}
 
 
 def map_create(
@@ -258,7 +263,8 @@ def map_lookup_batch(
     Returns how many entries *keys* and *values* now hold, and the errno: 0 (more to come),
     ENOENT (that was the end; the entries returned with it count), ENOSPC (a hash bucket holds
     more than *count*: nothing was copied, come back with a larger chunk), EINTR (the walk by keys
-    was interrupted by removals, before Linux 6.14; the entries count). Any other errno is a
+    was interrupted by removals, before Linux 6.14; the entries count), or one of `LOCK_ERRORS` (the
+    entries count, and with *delete* they are out of the map). Any other errno is a
     `KernelError`; EINVAL or ENOTSUPP means that the kind of map has no batches.
 
     *in_batch* is None at first, then the previous *out_batch*: an opaque position of 4 bytes or
@@ -280,7 +286,7 @@ def map_lookup_batch(
     )
     command = _LOOKUP_AND_DELETE_BATCH if delete else _LOOKUP_BATCH
     code = 0 if bpf(NR, command, attr, 56) == 0 else get_errno()
-    if code not in (0, ENOENT, ENOSPC, EINTR):
+    if code not in _PARTIAL:
         raise failure(command, fd, code)
     (copied,) = unpack_from("=I", attr, _COUNT_OFFSET)
     return copied, code

@@ -85,7 +85,7 @@ REASONS = {
         "read all CPUs' values and add them up",
     ),
     "no-btf": Reason(
-        LIMIT, "the map has no BTF: its keys and values are bytes",
+        LIMIT, "the map has no BTF, or none that may be read: its keys and values are bytes",
         "compile the program with -g, or tell the types: --key-type and --type",
     ),
     "no-lookup": Reason(
@@ -169,8 +169,8 @@ class Finding:
 # kernel/bpf/{queue_stack_maps,bloom_filter,ringbuf,arraymap,arena}.c and net/core/sock_map.c,
 # net/xdp/xskmap.c, kernel/bpf/reuseport_array.c, Linux 6.18.
 INSTEAD = {
-    MapType.QUEUE: "peek() shows the next value and pop() takes it",
-    MapType.STACK: "peek() shows the next value and pop() takes it",
+    MapType.QUEUE: "skep map peek shows the next value; in Python peek(), and pop() takes it",
+    MapType.STACK: "skep map peek shows the next value; in Python peek(), and pop() takes it",
     MapType.BLOOM_FILTER: "it only tells whether a value may be in it: value in map",
     MapType.RINGBUF: "read its records with stream()",
     MapType.USER_RINGBUF: "programs read it; user space submits records",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from skep.btf.layout import layout, side_by_side
 from skep.errors import SkepError
-from skep.kernel.constants import MapFlags
 from skep.maps import kinds
 from skep.maps.diagnose import Finding
 from skep.maps.system.leaves import Leaf, leaves, other
@@ -12,7 +11,6 @@ from skep.maps.system.leaves import Leaf, leaves, other
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
     from skep.btf.btf import Btf
     from skep.btf.layout import Layout
@@ -24,21 +22,13 @@ if TYPE_CHECKING:
 
 def differences(view: View, expected: MapSpec) -> Iterator[Finding]:
     """Say of every difference between a live map and the *expected* one of an object."""
+    from skep.maps.compare import shape_differences
     from skep.maps.spec import kernel_name
 
     live = view.map.spec
-    rings = expected.type in kinds.RINGS
     name = kernel_name(expected.name)
-    wanted: list[tuple[str, Any, Any]] = [
-        ("name", name, live.name),
-        ("type", kinds.type_name(expected.type), kinds.type_name(live.type)),
-        ("key size", 0 if rings else expected.key_size, live.key_size),
-        ("value size", 0 if rings else expected.value_size, live.value_size),
-        ("max_entries", expected.max_entries or live.max_entries, live.max_entries),
-        ("flags", _flags(expected.flags), _flags(live.flags)),
-        ("map_extra", expected.extra, live.extra),
-    ]
-    wrong = [one for one in wanted if one[1] != one[2]]
+    wrong = [("name", name, live.name)] if name != live.name else []
+    wrong += shape_differences(expected, view.map.info)
     other = {what for what, _, _ in wrong}
     if "name" in other:
         text = (
@@ -85,12 +75,6 @@ def _packed(left: Layout, right: Layout, titles: tuple[str, str]) -> str:
         return ""
     packed, natural = titles if left.packed else titles[::-1]
     return f"{packed} is packed and {natural} is not: declare both packed, or none"
-
-
-def _flags(number: int) -> str:
-    names = [one.name.lower() for one in MapFlags if number & one and one.name]
-    rest = number & ~sum(MapFlags)
-    return " ".join([*names, *([hex(rest)] if rest else [])])
 
 
 def of_side(view: View, side: Side, told: Typed | None) -> Iterator[Finding]:
@@ -217,6 +201,11 @@ def of_btf(view: View, *, told: bool) -> Iterator[Finding]:
     """Say that the map has no types, where it could have."""
     spec = view.map.spec
     if spec.btf is not None or told or spec.type in kinds.NO_TYPES or spec.type in kinds.KEYLESS:
+        return
+    if spec.untyped is not None:
+        text = f"the map has BTF, which could not be read: {spec.untyped.message}"
+        missing = list(spec.untyped.evidence.get("missing") or ())
+        yield Finding("no-btf", text, hint=spec.untyped.hint, missing=missing)
         return
     yield Finding(
         "no-btf",

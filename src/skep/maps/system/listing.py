@@ -135,20 +135,26 @@ def _by_id(id: int) -> FD:
 def by_pin(path: str) -> FD:
     """Open the map pinned at *path*, for reading only where its file allows no more."""
     try:
-        fd = bpf.obj_get(path)
+        fd = _by_pin(path)
     except KernelError as error:
-        if error.errno == errno.EACCES and os.access(path, os.R_OK):
-            fd = bpf.obj_get(path, flags=MapFlags.RDONLY)
-        else:
-            from skep.maps.pin_failure import no_pin
+        from skep.maps.pin_failure import no_pin
 
-            raise no_pin(path, error) from error
+        raise no_pin(path, error) from error
     kind = descriptors.kind_of(fd)
     if kind in ("map", ""):
         return fd
     fd.close()
     what = {"prog": "a program"}.get(kind, f"a {kind}")
     raise NotFoundError(f"{path} is {what}, not a map", name=path, where="the bpf file system")
+
+
+def _by_pin(path: str) -> FD:
+    try:
+        return bpf.obj_get(path)
+    except KernelError as error:
+        if error.errno != errno.EACCES or not os.access(path, os.R_OK):
+            raise
+    return bpf.obj_get(path, flags=MapFlags.RDONLY)
 
 
 def named(name: str) -> list[int]:

@@ -37,10 +37,11 @@ class Shape:
 
     `kind` is one of the words above; `names` of an enum maps numbers to names, `members` of a
     record its members' shapes (anonymous ones dissolved), `element` of an array is the shape of
-    one. `overlaps` says that a member shares its bytes with others, in a union.
+    one. `overlaps` says that a member shares its bytes with others, in a union. `enumerators` are
+    the numbers of all names of an enum, of which two may have the same.
     """
 
-    __slots__ = ("element", "kind", "members", "names", "overlaps")
+    __slots__ = ("element", "enumerators", "kind", "members", "names", "overlaps")
 
     def __init__(
         self,
@@ -49,12 +50,14 @@ class Shape:
         element: Shape | None = None,
         members: Mapping[str, Shape] | None = None,
         names: Mapping[int, str] | None = None,
+        enumerators: Mapping[str, int] | None = None,
         overlaps: bool = False,
     ) -> None:
         self.kind = kind
         self.element = element
         self.members = dict(members or {})
         self.names = dict(names or {})
+        self.enumerators = dict(enumerators or {})
         self.overlaps = overlaps
 
     def __repr__(self) -> str:
@@ -156,7 +159,7 @@ def shape(
         names: dict[int, str] = {}
         for name, number in found.values:
             names.setdefault(number, name)
-        return Shape(ENUM, names=names, overlaps=overlaps)
+        return Shape(ENUM, names=names, enumerators=dict(found.values), overlaps=overlaps)
     if isinstance(found, t.Pointer):
         return Shape(POINTER, overlaps=overlaps)
     if isinstance(found, t.Float):

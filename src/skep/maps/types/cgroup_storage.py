@@ -14,9 +14,8 @@ from skep.btf.record import Record
 from skep.errors import KernelError, MissingKeyError, RangeError, UnsupportedError
 from skep.generic import Generic, K, V
 from skep.kernel.constants import AttachType, UpdateFlags, name_of
-from skep.maps.map import Map
 from skep.maps.types import resolve
-from skep.maps.types.pairs import pairs
+from skep.maps.types.pairs import OneByOne
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ class _AttachmentCell:
         return Attachment(cgroup, int.from_bytes(buffer[offset + 8 : offset + 12], sys.byteorder))
 
 
-class AttachedStorage(Map[K, V], Generic[K, V]):
+class AttachedStorage(OneByOne[K, V], Generic[K, V]):
     """A value for each cgroup that a program with this map is attached to.
 
     A key is a pair of a cgroup and an `AttachType`, or where the map's key is a u64 the cgroup
@@ -138,11 +137,6 @@ class AttachedStorage(Map[K, V], Generic[K, V]):
     def replace(self, key: K, value: Any, *, lock: bool = False) -> None:
         """Overwrite the value of *key*: the same as ``m[key] = value`` here."""
         self._store(key, value, int(UpdateFlags.LOCK) if lock else 0)
-
-    def update(self, keys: Any, values: Any = None, *, flags: int = 0, lock: bool = False) -> None:
-        """Overwrite many values, key by key: two iterables of the same length, or one mapping."""
-        for key, value in pairs(self.name, keys, values):
-            self.store(key, value, flags=flags, lock=lock)
 
     def _fixed(self, doing: str) -> UnsupportedError:
         message = f"{self._what()}: user space cannot {doing} entries"

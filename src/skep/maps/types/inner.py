@@ -50,17 +50,12 @@ class Shape:
             ("type", kinds.type_name(self.type), kinds.type_name(given.type)),
             ("key size", self.key_size, given.key_size),
             ("value size", self.value_size, given.value_size),
-            ("flags", _flags(self.flags), _flags(given.flags)),
+            ("flags", kinds.flag_names(self.flags), kinds.flag_names(given.flags)),
         ]
         # Programs index arrays without asking for their length, unless told not to (Linux 5.10).
         if self.type == MapType.ARRAY and not self.flags & MapFlags.INNER_MAP:
             pairs.append(("max_entries", self.entries, given.entries))
         return [(what, str(one), str(two)) for what, one, two in pairs if one != two]
-
-
-def _flags(flags: int) -> str:
-    names = [flag.name for flag in MapFlags if flags & flag and flag.name]
-    return " | ".join(names) or "none"
 
 
 def template(outer: MapOfMaps[Any]) -> Shape | None:

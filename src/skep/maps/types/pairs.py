@@ -1,15 +1,39 @@
-"""Many keys and values for maps that take them one by one, or an error that says why not."""
+"""`OneByOne`: many keys and values for maps that take them one by one, or why that cannot be."""
 
 from __future__ import annotations
 
-from skep.errors import TypeMismatchError
+from skep.errors import MissingKeyError, TypeMismatchError
+from skep.generic import Generic, K, V
+from skep.maps.map import Map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
 _END: Any = object()
+
+
+class OneByOne(Map[K, V], Generic[K, V]):
+    """Base of the maps for which the kernel has no batches: many keys are many calls."""
+
+    __slots__ = ()
+
+    def update(self, keys: Any, values: Any = None, *, flags: int = 0, lock: bool = False) -> None:
+        """Store many entries, key by key: two iterables of the same length, or one mapping."""
+        for key, value in pairs(self.name, keys, values):
+            self.store(key, value, flags=flags, lock=lock)
+
+    def delete(self, keys: Iterable[Any]) -> int:
+        """Remove many keys, key by key, those that have a value; return how many did."""
+        removed = 0
+        for key in each(self.name, "keys", keys):
+            try:
+                del self[key]
+            except MissingKeyError:
+                continue
+            removed += 1
+        return removed
 
 
 def each(map: str, what: str, column: Any) -> Iterator[Any]:

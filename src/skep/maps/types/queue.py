@@ -101,6 +101,7 @@ class Queue(Keyless[V], Generic[V]):
         At most `max_entries` of them, so that it ends even when programs push faster.
         """
         cells = self.cells
+        _ = cells.value_dtype  # before anything is taken out: what is no column would be gone
         packed = b"".join(self._taken())
         rows = len(packed) // cells.value.size
         return cells.value_column(bytearray(packed), rows)

@@ -11,6 +11,7 @@ from _operator import index as to_index  # operator without its Python part
 from sys import byteorder as _BYTE_ORDER  # noqa: N812  a constant
 
 from skep.errors import RangeError, TypeMismatchError, UnsupportedError
+from skep.kernel import descriptors
 from skep.kernel.constants import MapFlags, MapType
 
 TYPE_CHECKING = False
@@ -56,7 +57,11 @@ def load_u64(map: ArrayMap[Any], index: int, offset: int) -> int:
     from skep.kernel import memory
 
     mapping = mapping_of(map)
-    return memory.load_u64(mapping.address + _place(map, index, offset))
+    place = _place(map, index, offset)
+    held = mapping.view  # an address does not keep its pages when another thread closes the map
+    number = memory.load_u64(mapping.address + place)
+    del held
+    return number
 
 
 def store_u64(map: ArrayMap[Any], index: int, value: int, offset: int) -> None:
@@ -65,7 +70,8 @@ def store_u64(map: ArrayMap[Any], index: int, value: int, offset: int) -> None:
 
     mapping = mapping_of(map)
     place = _place(map, index, offset)
-    if mapping.view.readonly:
+    held = mapping.view  # keeps the pages, see `load_u64`
+    if held.readonly:
         message = f"map {map.name!r} is read-only for user space: nothing can be stored in it"
         why = "frozen" if map.spec.frozen else "made with BPF_F_RDONLY"
         raise UnsupportedError(message, hint=f"it is {why}", feature="write to a read-only map")
@@ -78,6 +84,7 @@ def store_u64(map: ArrayMap[Any], index: int, value: int, offset: int) -> None:
         message = f"map {map.name!r}: {number} does not fit 8 bytes (0 to 2**64 - 1)"
         raise RangeError(message, expected="0 to 2**64 - 1", given=value, map=map.name)
     memory.store_u64(mapping.address + place, number)
+    del held
 
 
 def _place(map: ArrayMap[Any], index: int, offset: int) -> int:
@@ -103,6 +110,9 @@ def _not_shared(map: ArrayMap[Any]) -> UnsupportedError:
     elif not int(map.spec.flags) & MapFlags.MMAPABLE:
         message = f"{what} was made without BPF_F_MMAPABLE: its memory is not shared"
         hint = "__uint(map_flags, BPF_F_MMAPABLE) in C, or spec.flags |= 1 << 10 before it is made"
+    elif descriptors.facts(map.fd).get("flags", "")[-1:] == "2":
+        message = f"{what} has values with a lock, a timer or the like: its memory is not shared"
+        hint = "read() copies it, in a few system calls"
     else:
         message = f"{what} was opened with BPF_F_RDONLY or BPF_F_WRONLY: its memory is not shared"
         hint = "open it without, or copy it with read(), in a few system calls"

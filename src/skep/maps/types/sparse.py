@@ -6,21 +6,20 @@ be deleted. Here an empty slot is no entry: it is passed over, and is a `Missing
 
 from __future__ import annotations
 
-from skep.errors import KernelError, MissingKeyError, SkepError, UnsupportedError
+from skep.errors import KernelError, SkepError, UnsupportedError
 from skep.generic import Generic, K, V
 from skep.maps import kinds
-from skep.maps.map import Map
-from skep.maps.types.pairs import each, pairs
+from skep.maps.types.pairs import OneByOne
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from typing import Any
 
 _ABSENT: Any = object()
 
 
-class SparseMap(Map[K, V], Generic[K, V]):
+class SparseMap(OneByOne[K, V], Generic[K, V]):
     """Base of the maps whose slots hold things of the kernel. None of them has batches."""
 
     __slots__ = ()
@@ -125,22 +124,6 @@ class SparseMap(Map[K, V], Generic[K, V]):
             return default
         super().__delitem__(key)
         return value
-
-    def delete(self, keys: Iterable[Any]) -> int:
-        """Remove many keys, those that are filled; return how many were."""
-        removed = 0
-        for key in each(self.name, "keys", keys):
-            try:
-                del self[key]
-            except MissingKeyError:
-                continue
-            removed += 1
-        return removed
-
-    def update(self, keys: Any, values: Any = None, *, flags: int = 0, lock: bool = False) -> None:
-        """Store many entries, key by key: two iterables of the same length, or one mapping."""
-        for key, value in pairs(self.name, keys, values):
-            self.store(key, value, flags=flags, lock=lock)
 
 
 class SlotMap(SparseMap[K, V], Generic[K, V]):

@@ -19,13 +19,12 @@ from skep.errors import (
     UnsupportedError,
 )
 from skep.generic import Generic, K, V
-from skep.maps.map import Map
 from skep.maps.types import resolve
-from skep.maps.types.pairs import each, pairs
+from skep.maps.types.pairs import OneByOne
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from typing import Any, NoReturn
 
     from skep.maps.cells import Cells
@@ -68,7 +67,7 @@ class _Named:
         return repr(self._given)
 
 
-class LocalStorage(Map[K, V], Generic[K, V]):
+class LocalStorage(OneByOne[K, V], Generic[K, V]):
     """Base of the storages: item access by what `TaskStorage` and the others take as a key.
 
     ``m[key]`` is `MissingKeyError` when the object has no value in this map. A key that cannot be
@@ -185,22 +184,6 @@ class LocalStorage(Map[K, V], Generic[K, V]):
             return default
 
     # All entries
-
-    def update(self, keys: Any, values: Any = None, *, flags: int = 0, lock: bool = False) -> None:
-        """Store many entries, key by key: two iterables of the same length, or one mapping."""
-        for key, value in pairs(self.name, keys, values):
-            self.store(key, value, flags=flags, lock=lock)
-
-    def delete(self, keys: Iterable[Any]) -> int:
-        """Remove the values of many keys, of those that have one; return how many did."""
-        removed = 0
-        for key in each(self.name, "keys", keys):
-            try:
-                del self[key]
-            except MissingKeyError:
-                continue
-            removed += 1
-        return removed
 
     def _unlisted(self) -> UnsupportedError:
         message = f"{self._what()}: the kernel does not list the entries of a storage"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skep.errors import ClosedError, SkepError, UnsupportedError
+from skep.errors import ClosedError, UnsupportedError
 from skep.generic import Generic, V
 from skep.maps.types.keyless import Keyless, NoKey
 
@@ -41,23 +41,16 @@ class UserRingBuffer(Keyless[V], Generic[V]):
         """
         if self.closed:
             raise ClosedError(f"{self._what()} is closed")
-        owner: Any = self._parent or self
-        owner._streams = [each for each in owner._streams if not each.closed]  # noqa: SLF001
-        if owner._streams:  # noqa: SLF001
-            message = f"{self._what()} has an open producer already, and a ring takes one"
-            raise SkepError(message, hint="use that one again, or close it first")
-        from skep.btf.types import Kind
-        from skep.streams.decode import RecordDecoder
+        from skep.maps import ring
         from skep.streams.user_ringbuf import Producer
 
-        spec = self.spec
-        type_id = spec.value_type_id
-        if record and spec.btf is not None:
-            type_id = spec.btf.find_type(record, Kind.STRUCT).id
-        decoder = RecordDecoder(spec.btf, type_id, spec.name)
-        made = Producer(self._fd, spec.max_entries, decoder=decoder, name=spec.name)
-        owner._streams.append(made)  # noqa: SLF001
-        return made
+        owner, spec = self._parent or self, self.spec
+        decoder = ring.decoder(spec, record)
+        return ring.sole(
+            owner,
+            lambda: Producer(owner.fd, spec.max_entries, decoder=decoder, name=spec.name),
+            "producer",
+        )
 
     def stream(self, **_: Any) -> NoReturn:
         """Raise `UnsupportedError`: this ring is read by programs."""
