@@ -83,7 +83,7 @@ def _made(spec: MapSpec, btf_fd: FD | None, token: FD | None) -> Map:
         if spec.contents is not None and spec.contents.strip(b"\0"):
             live.write_contents(bytes(spec.contents))
         if spec.frozen:
-            live.freeze()
+            bpf.map_freeze(live.fd)  # nobody has it mapped yet, which `freeze` would see to
     except BaseException:
         live.close()
         raise

@@ -29,6 +29,16 @@ if TYPE_CHECKING:
     from skep.kernel.fd import FD
 
 
+def _references(objects: list[Any], at: int) -> int:
+    """Return how many references there are to one of *objects*, those of this call included."""
+    return getrefcount(objects[at])
+
+
+# Of an object that only a list has. Tried out, for versions of Python count differently: since
+# 3.14 a variable that is passed on is no reference of its own.
+_ALONE = _references([bytearray()], 0)
+
+
 class Ring:
     """Maps the ring buffer *fd* of *size* bytes of data; *what* names it in messages.
 
@@ -118,10 +128,10 @@ class Ring:
         """
         import numpy as np
 
-        for whole in self._rooms:
-            # 3: the list's, the loop's and the argument's.
-            if len(whole) >= words and getrefcount(whole) == 3:
-                return whole[:words]
+        rooms = self._rooms
+        for at in range(len(rooms)):
+            if len(rooms[at]) >= words and _references(rooms, at) == _ALONE:
+                return rooms[at][:words]
         whole = np.empty(words + words // 4, np.uint32)
         self._rooms = [whole, *self._rooms[:1]]
         return whole[:words]
