@@ -148,8 +148,10 @@ def load(file: str | None, base: str | None = None) -> Btf:
     if file.endswith(".btf.tar.xz"):
         return find_target(file).require()
     with open(file, "rb") as stream:
-        data = stream.read()
-    if data[:4] == b"\x7fELF":
+        start = stream.peek(4)[:4]
+        known = start == b"\x7fELF" or start[:2] in (b"\x9f\xeb", b"\xeb\x9f")
+        data = stream.read() if known else stream.read(64)  # it may be a device without an end
+    if start == b"\x7fELF":
         return elf_btf(ElfFile(data, file), kernel)
     try:
         split = is_split(data)

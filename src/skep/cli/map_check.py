@@ -168,8 +168,25 @@ def _lines(
             yield printable(", ".join(words))
     for one in findings:
         yield ""
-        head = f"{one.level}: {printable(one.text)} [{one.code}]"
-        yield click.style(head, fg=COLOURS.get(one.level)) if terminal else head
+        head = _folded(f"{one.level}: {printable(one.text)} [{one.code}]", terminal)
+        for line in head.splitlines():
+            yield click.style(line, fg=COLOURS.get(one.level)) if terminal else line
         for line in one.lines.splitlines() if verbose or one.level != "note" else ():
             yield f"    {printable(line.expandtabs())}"
-        yield f"  -> {printable(one.hint)}"
+        yield _folded(f"  -> {printable(one.hint)}", terminal)
+
+
+def _folded(text: str, terminal: bool) -> str:
+    """Return *text* as it fits a terminal, broken between words; whole for everything else."""
+    if not terminal:
+        return text
+    from shutil import get_terminal_size
+    from textwrap import fill
+
+    return fill(
+        text,
+        get_terminal_size().columns,
+        subsequent_indent="     ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

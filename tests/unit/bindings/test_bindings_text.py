@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import itertools
 import os
 import shutil
@@ -91,7 +92,8 @@ def test_records_have_the_members_of_the_struct_and_its_declaration(made: Any) -
         "where": "int",
         "address": "IPv4Address",
     }
-    assert "struct event {\n        __u32 pid;\n        enum state state;" in event.__doc__
+    shown = inspect.cleandoc(event.__doc__)  # as Python 3.13 does when it compiles
+    assert "struct event {\n    __u32 pid;\n    enum state state;" in shown
     assert (made._bytes, made._either) == (bytes, made.either)
 
 
@@ -166,8 +168,8 @@ def test_maps_have_their_kind_and_types(made: Any) -> None:
         "ring_ledger": "ArrayMap[tuple[ring_ledger_value, ...]]",
         "plain_ring": "Map[None, Any]",
     }
-    assert '__type(value, struct event);\n        } events_by_pid SEC(".maps");' in (
-        made.Maps.events_by_pid.__doc__
+    assert '__type(value, struct event);\n} events_by_pid SEC(".maps");' in (
+        inspect.cleandoc(made.Maps.events_by_pid.__doc__)
     )
     assert made.Maps.bss_2.__doc__ == "`.bss`: the section of data, 152 bytes."
 
