@@ -34,7 +34,7 @@ def test_random_types_hold_the_same_for_bpf_and_skep(
     if compiler != "ziglang":
         need_program(compiler)
     counts = Counts()
-    examples = -(-WANTED // BATCH) if WANTED else 1 if EMULATED else 8
+    examples = -(-WANTED // BATCH) if WANTED else 2 if EMULATED else 8
 
     def check(types: list[Composite], seed: int) -> None:
         text = source(types, VALUES)
