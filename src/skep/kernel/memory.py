@@ -181,9 +181,10 @@ class Mapping(Owner):
     @property
     def view(self) -> memoryview:
         """The bytes; read-only unless mapped writable. Works with `np.frombuffer`."""
-        if self._view is None:
+        view = self._view  # once: another thread may close it between two looks
+        if view is None:
             raise ClosedError(f"{self.what} is closed")
-        return self._view
+        return view
 
     @property
     def closed(self) -> bool:
