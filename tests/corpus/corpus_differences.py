@@ -23,6 +23,10 @@ class Difference(NamedTuple):
 _UNKNOWN = "failed to guess program type"
 
 DIFFERENCES = {
+    "map_queue": Difference(
+        "libbpf leaves out the types of a queue; the kernel keeps them beside an empty key",
+        lines=("maps queue key type: ", "maps queue value type: "),
+    ),
     "section_socket": Difference(
         "libbpf gave up names such as socket/2 in 1.0; objects that have them are still around",
         programs=("numbered",),
