@@ -13,11 +13,11 @@ import os
 from skep.btf.record import Record
 from skep.errors import ClosedError, NotFoundError, RangeError, TypeMismatchError
 from skep.kernel.enums import IntEnum
+from skep.owner import Closing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
-    from types import TracebackType
     from typing import Any, ClassVar, Self, TypeAlias, TypedDict, TypeVar
 
     from skep.btf.btf import Btf
@@ -238,7 +238,7 @@ class Programs:
         return self._live[name]
 
 
-class Opened:
+class Opened(Closing):
     """Base of a generated module's `Opened`: the object in the kernel, until it is closed.
 
     `object` is the `Object` itself, with everything that has no attribute here.
@@ -280,11 +280,3 @@ class Opened:
         if self.closed:
             raise ClosedError(f"object {self.object.name} is closed")
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
