@@ -112,6 +112,8 @@ class _Case:
         """What was attempted."""
         if self.type in kinds.KEYLESS and self.error.call in _DOING_KEYLESS:
             return _DOING_KEYLESS[self.error.call]
+        if self.key is None:  # a step of a walk over all of them
+            return _DOING[self.error.call].replace("key {}", "an entry")
         return _DOING[self.error.call].format(f"{self.key!r:.60}")
 
     def failure(self, reason: str, why: str, hint: str) -> MapError:
