@@ -71,19 +71,6 @@ class RecordType(type):
             made._packed = packed  # type: ignore[attr-defined]  # of a record
         return made
 
-    def __init__(
-        cls,
-        name: str,
-        bases: tuple[type, ...],
-        namespace: dict[str, Any],
-        *,
-        type_name: str = "",
-        members: tuple[str, ...] = (),
-        packed: bool = False,
-    ) -> None:
-        del type_name, members, packed  # they were for `__new__`
-        super().__init__(name, bases, namespace)
-
 
 if TYPE_CHECKING:
 
